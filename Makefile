@@ -1,0 +1,136 @@
+# Mendel. `make demo` and `make check` are the two commands; `make help` lists the rest.
+#
+# Sources are found by folder and land in build/, mirrored; headers are followed by -MMD. What a program is made of:
+#   coordinator  coordinator/ proto/ common/
+#   worker       worker/*.c   proto/ common/
+#   train        worker/{train,data,model,loss,metrics}/ worker/backend/*.c proto/ common/
+#   backend_X.so worker/backend/X/
+# A unit test X_test.c lies beside X.c and links what its program links, but for main.c.
+
+CC       ?= gcc
+BUILD    ?= build
+PREFIX   ?= /usr/local
+SANITIZE ?=
+VERSION  := $(shell cat VERSION)
+
+WARNINGS  = -Wall -Wextra -Werror
+CPPFLAGS += -I. -I$(BUILD)/generated -D_GNU_SOURCE -DMENDEL_VERSION='"$(VERSION)"'
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -fno-math-errno -ffp-contract=off -fPIC -pthread $(SANITIZER)
+LDFLAGS  += -pthread -rdynamic $(SANITIZER)
+ifneq ($(SANITIZE),)
+  SANITIZER = -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
+  BUILD    := build/$(subst $(comma),-,$(SANITIZE))
+endif
+comma := ,
+
+MACHINE := $(shell uname -m)
+
+# ---- sources ----
+sources = $(filter-out %_test.c %/main.c,$(foreach folder,$(1),$(wildcard $(folder)/*.c)))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+tests   = $(patsubst %.c,$(BUILD)/tests/%,$(foreach folder,$(1),$(wildcard $(folder)/*_test.c)))
+
+COMMON_DIRS      = common
+PROTO_DIRS       = proto
+COORDINATOR_DIRS = coordinator coordinator/strategies
+WORKER_DIRS      = worker
+TRAIN_DIRS       = worker/train worker/data worker/model worker/loss worker/metrics worker/backend
+CPU_DIRS         = worker/backend/cpu
+PARITY_DIRS      = tests/parity
+BENCH_DIRS       = tests/bench
+
+GENERATED = $(patsubst proto/%.proto,$(BUILD)/generated/proto/%.pb-c.c,$(wildcard proto/*.proto))
+GENERATED_OBJECTS = $(patsubst $(BUILD)/%.c,$(BUILD)/obj/%.o,$(GENERATED))
+
+COMMON      = $(call objects,$(call sources,$(COMMON_DIRS)))
+PROTO       = $(call objects,$(call sources,$(PROTO_DIRS))) $(GENERATED_OBJECTS)
+COORDINATOR = $(call objects,$(call sources,$(COORDINATOR_DIRS))) $(PROTO) $(COMMON)
+WORKER      = $(call objects,$(call sources,$(WORKER_DIRS))) $(PROTO) $(COMMON)
+TRAIN       = $(call objects,$(call sources,$(TRAIN_DIRS))) $(PROTO) $(COMMON)
+# Vector kernels are compiled once for each instruction set and chosen when the backend is opened.
+KERNEL_SETS := generic $(if $(filter x86_64,$(MACHINE)),avx2 avx512)
+KERNELS     = $(foreach set,$(KERNEL_SETS),$(BUILD)/obj/worker/backend/cpu/kernels.$(set).o)
+CPU         = $(filter-out %/kernels.o,$(call objects,$(call sources,$(CPU_DIRS)))) $(KERNELS)
+
+COMMON_LIBS      = -lyaml -lxxhash -lm
+PROTO_LIBS       = -lprotobuf-c -lmsgpackc
+COORDINATOR_LIBS = -lczmq -lzmq -lsqlite3 -lcairo $(PROTO_LIBS) $(COMMON_LIBS)
+WORKER_LIBS      = -lczmq -lzmq $(PROTO_LIBS) $(COMMON_LIBS)
+TRAIN_LIBS       = -lturbojpeg -lpng -lzip -ldl $(PROTO_LIBS) $(COMMON_LIBS)
+CPU_LIBS         = -ldnnl -lgomp -lm
+
+PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
+
+.PHONY: all help deps deps-all demo check check-all check-curves bench install clean units parity format
+.DEFAULT_GOAL := all
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+## make                build everything into build/
+all: $(PROGRAMS) $(BUILD)/tests/parity
+
+## make help           this list
+help:
+	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
+
+# ---- compiling ----
+$(BUILD)/obj/%.o: %.c | $(GENERATED:.c=.h)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+KERNEL_FLAGS_generic =
+KERNEL_FLAGS_avx2    = -mavx2 -mfma -mf16c
+KERNEL_FLAGS_avx512  = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+$(BUILD)/obj/worker/backend/cpu/kernels.%.o: worker/backend/cpu/kernels.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -O3 -ffp-contract=fast $(KERNEL_FLAGS_$*) -DKERNELS=kernels_$* -MMD -MP -c $< -o $@
+
+$(BUILD)/generated/proto/%.pb-c.c $(BUILD)/generated/proto/%.pb-c.h &: proto/%.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(BUILD)/generated $<
+
+# protoc-c's own output is not held to our warnings.
+$(BUILD)/obj/generated/%.o: $(BUILD)/generated/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu11 $(CFLAGS) -fPIC $(SANITIZER) -c $< -o $@
+
+# ---- programs ----
+$(BUILD)/coordinator: $(BUILD)/obj/coordinator/main.o $(COORDINATOR)
+	$(CC) $(LDFLAGS) $^ $(COORDINATOR_LIBS) -o $@
+$(BUILD)/worker: $(BUILD)/obj/worker/main.o $(WORKER)
+	$(CC) $(LDFLAGS) $^ $(WORKER_LIBS) -o $@
+$(BUILD)/train: $(BUILD)/obj/worker/train/main.o $(TRAIN)
+	$(CC) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
+$(BUILD)/backend_cpu.so: $(CPU)
+	$(CC) $(SANITIZER) -shared $^ $(CPU_LIBS) -o $@
+$(BUILD)/shapes: $(call objects,$(wildcard examples/shapes/*.c)) $(COMMON)
+	$(CC) $(LDFLAGS) $^ -lturbojpeg $(COMMON_LIBS) -o $@
+$(BUILD)/bench: $(call objects,$(wildcard tests/bench/*.c)) $(TRAIN) | $(BUILD)/backend_cpu.so
+	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) -o $@
+# The parity runner drives breeding and training alike, so it links both programs' parts (which share proto/ and common/).
+$(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(filter-out $(TRAIN),$(COORDINATOR)) | $(BUILD)/backend_cpu.so
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) $(COORDINATOR_LIBS) -o $@
+
+# ---- unit tests: one program a file, linked with what the file's program links ----
+UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS))
+define unit_rules # folders, objects, libraries
+$(call tests,$(1)): $(BUILD)/tests/%: $(BUILD)/obj/%.o $(2)
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS) $$(filter %.o,$$^) -lcmocka $(3) -o $$@
+endef
+$(eval $(call unit_rules,$(COMMON_DIRS),$(COMMON),$(COMMON_LIBS)))
+$(eval $(call unit_rules,$(PROTO_DIRS),$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON_LIBS)))
+$(eval $(call unit_rules,$(COORDINATOR_DIRS),$(COORDINATOR),$(COORDINATOR_LIBS)))
+$(eval $(call unit_rules,$(WORKER_DIRS),$(WORKER),$(WORKER_LIBS)))
+$(eval $(call unit_rules,$(TRAIN_DIRS),$(TRAIN),$(TRAIN_LIBS)))
+$(eval $(call unit_rules,$(CPU_DIRS),$(CPU) $(TRAIN),$(CPU_LIBS) $(TRAIN_LIBS)))
+
+units: $(UNIT_TESTS) $(BUILD)/backend_cpu.so
+	@tests/run.sh $(UNIT_TESTS)
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,60 @@
+#include "common/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include <time.h>
+
+static atomic_int threshold = LOG_INFO;
+static const char *_Atomic program_name;
+static pthread_once_t environment_once = PTHREAD_ONCE_INIT;
+
+static void read_environment(void)
+{
+    static const char *const names[] = {"silent", "error", "warning", "info", "debug"};
+    const char *wish = getenv("MENDEL_LOG");
+    for (int level = LOG_SILENT; wish && level <= LOG_DEBUG; level++)
+        if (!strcasecmp(wish, names[level])) threshold = level;
+}
+
+void log_set_level(log_level level)
+{
+    pthread_once(&environment_once, read_environment); /* first, so that a later reading does not undo this call */
+    if (!getenv("MENDEL_LOG")) threshold = level;
+}
+
+log_level log_get_level(void)
+{
+    pthread_once(&environment_once, read_environment);
+    return (log_level)threshold;
+}
+
+void log_set_name(const char *name)
+{
+    program_name = name;
+}
+
+void log_write(log_level level, const char *format, ...)
+{
+    if (level > log_get_level()) return;
+    const char *name = program_name;
+    va_list arguments;
+    va_start(arguments, format);
+    flockfile(stderr); /* one line is written whole, whoever else writes */
+    if (name) {
+        char clock_text[16] = "";
+        time_t now = time(NULL);
+        struct tm parts;
+        if (localtime_r(&now, &parts)) strftime(clock_text, sizeof clock_text, "%H:%M:%S", &parts);
+        fprintf(stderr, "%s %s: ", clock_text, name);
+    }
+    if (level == LOG_ERROR) fputs("error: ", stderr);
+    if (level == LOG_WARNING) fputs("warning: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+    va_end(arguments);
+}

@@ -1,0 +1,93 @@
+#include "common/train_options.h"
+
+#include <string.h>
+
+#include "common/log.h"
+
+#define ROWS(ROW)                                                                                                      \
+    ROW(train_options, weights, STRING, "weights", "", "yolov5s.pt", 0, 0, "FILE",                                     \
+        "initial weights; '' trains from scratch, the default when --cfg is given")                                    \
+    ROW(train_options, cfg, STRING, "cfg", "", "", 0, 0, "FILE", "model yaml")                                         \
+    ROW(train_options, data, STRING, "data", "", "data/coco128.yaml", 0, 0, "FILE", "data yaml")                       \
+    ROW(train_options, hyp, STRING, "hyp", "", "", 0, 0, "FILE",                                                       \
+        "hyperparameters; by default those of hyp.finetune with weights, of hyp.scratch without")                      \
+    ROW(train_options, epochs, INT, "epochs", "", "300", 1, 1e6, "N", "passes over the training pictures")             \
+    ROW(train_options, batch_size, INT, "batch-size", "", "16", 1, 65536, "N", "pictures a step")                      \
+    ROW(train_options, img_size, INTS, "img-size", "imgsz", "640 640", 32, 16384, "TRAIN [TEST]",                      \
+        "picture sizes in pixels")                                                                                     \
+    ROW(train_options, rect, FLAG, "rect", "", "", 0, 0, "", "rectangular training")                                   \
+    ROW(train_options, resume, MAYBE, "resume", "", "false", 0, 0, "LAST.PT",                                          \
+        "go on with an interrupted training, the newest below runs/ by default")                                       \
+    ROW(train_options, nosave, FLAG, "nosave", "", "", 0, 0, "", "save the final checkpoint only")                     \
+    ROW(train_options, notest, FLAG, "notest", "", "", 0, 0, "", "validate after the last epoch only")                 \
+    ROW(train_options, noautoanchor, FLAG, "noautoanchor", "", "", 0, 0, "", "do not check the anchors")               \
+    ROW(train_options, cache_images, FLAG, "cache-images", "cache", "", 0, 0, "", "keep decoded pictures in memory")   \
+    ROW(train_options, image_weights, FLAG, "image-weights", "", "", 0, 0, "",                                         \
+        "draw pictures by the weight of their classes")                                                                \
+    ROW(train_options, name, STRING, "name", "", "", 0, 0, "NAME", "added to the names of run folder and weights")     \
+    ROW(train_options, device, STRING, "device", "", "", 0, 0, "DEVICE", "cpu, or '' for the best there is")           \
+    ROW(train_options, multi_scale, FLAG, "multi-scale", "", "", 0, 0, "", "vary the picture size by +/- 50 %")        \
+    ROW(train_options, single_cls, FLAG, "single-cls", "", "", 0, 0, "", "take all classes for one")                   \
+    ROW(train_options, adam, FLAG, "adam", "", "", 0, 0, "", "Adam instead of SGD")                                    \
+    ROW(train_options, logdir, STRING, "logdir", "project", "runs/", 0, 0, "FOLDER", "where run folders go")           \
+    ROW(train_options, workers, INT, "workers", "", "8", 0, 1024, "N", "most threads that read pictures")              \
+    ROW(train_options, seed, INT, "seed", "", "1", 0, 4294967295.0, "N",                                               \
+        "of all random numbers; the reference's own is 1 (2 + rank -1)")                                               \
+    ROW(train_options, threads, INT, "threads", "", "0", 0, 4096, "N", "compute threads of a CPU, 0: all cores")       \
+    ROW(train_options, precision, CHOICE, "precision", "", "auto", 0, 0, "auto|fp32|bf16|fp16",                        \
+        "of feature maps; auto takes the fastest that the device has")                                                 \
+    ROW(train_options, no_shuffle, FLAG, "no-shuffle", "", "", 0, 0, "",                                               \
+        "read the pictures in order, as the reference does")                                                           \
+    ROW(train_options, warmup_cap, DOUBLE, "warmup-cap", "", "0.5", 0, 1, "FRACTION",                                  \
+        "most of the training that warm-up may take; 0: no limit, as the reference")                                   \
+    ROW(train_options, label_rules, CHOICE, "label-rules", "", "mendel", 0, 0, "mendel|reference",                     \
+        "where a picture's labels are: 'reference' replaces every 'images' in the path")                               \
+    ROW(train_options, drop_duplicates, FLAG, "drop-duplicates", "", "", 0, 0, "",                                     \
+        "drop labels that stand twice in a file")                                                                      \
+    ROW(train_options, nms_time_limit, DOUBLE, "nms-time-limit", "", "0", 0, 1e6, "SECONDS",                           \
+        "stop suppression in a batch after this time; 0: never, the reference: 10")                                    \
+    ROW(train_options, as_reference, FLAG, "as-reference", "", "", 0, 0, "",                                           \
+        "--no-shuffle --warmup-cap 0 --label-rules reference --nms-time-limit 10")
+
+const option_row train_rows[] = {ROWS(OPTION_AS_ROW)};
+_Static_assert(sizeof train_rows / sizeof *train_rows == TRAIN_ROWS, "TRAIN_ROWS counts the table above");
+
+option_section train_section(train_options *o, bool *given)
+{
+    return (option_section){"training", train_rows, TRAIN_ROWS, o, given};
+}
+
+static bool was_given(const bool *given, const char *name)
+{
+    const option_row *row = options_find(train_rows, TRAIN_ROWS, name);
+    return given && row && given[row - train_rows];
+}
+
+static status set(train_options *o, const char *name, const char *value)
+{
+    return options_set(options_find(train_rows, TRAIN_ROWS, name), o, value, name);
+}
+
+status train_options_complete(train_options *o, const bool *given)
+{
+    if (*o->cfg && !was_given(given, "weights")) TRY(set(o, "weights", ""));
+    if (!*o->cfg && !*o->weights) return FAIL(ERR_ARGUMENT, "either --cfg or --weights must be given");
+    if (o->img_size.count > 2) return FAIL(ERR_ARGUMENT, "--img-size: one or two sizes were expected");
+    if (o->img_size.count == 1) o->img_size.values[o->img_size.count++] = o->img_size.values[0];
+    if (o->as_reference) {
+        o->no_shuffle = true;
+        if (!was_given(given, "warmup-cap")) o->warmup_cap = 0;
+        if (!was_given(given, "label-rules")) o->label_rules = LABELS_REFERENCE;
+        if (!was_given(given, "nms-time-limit")) o->nms_time_limit = 10;
+    }
+    return OK;
+}
+
+int64_t train_round_size(int64_t size, int64_t stride)
+{
+    int64_t rounded = (size + stride - 1) / stride * stride;
+    if (rounded != size)
+        log_warning("--img-size %lld must be a multiple of the largest stride %lld, made it %lld", (long long)size,
+                    (long long)stride, (long long)rounded);
+    return rounded;
+}
