@@ -84,7 +84,7 @@ KERNEL_FLAGS_avx2    = -mavx2 -mfma -mf16c
 KERNEL_FLAGS_avx512  = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
 $(BUILD)/obj/worker/backend/cpu/kernels.%.o: worker/backend/cpu/kernels.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -O3 -ffp-contract=fast $(KERNEL_FLAGS_$*) -DKERNELS=kernels_$* -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -O3 -ffp-contract=fast -Wno-psabi $(KERNEL_FLAGS_$*) -DKERNELS=kernels_$* -MMD -MP -c $< -o $@
 
 $(BUILD)/generated/proto/%.pb-c.c $(BUILD)/generated/proto/%.pb-c.h &: proto/%.proto
 	@mkdir -p $(@D)

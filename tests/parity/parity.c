@@ -27,6 +27,16 @@ void *parity_alloc(parity *p, size_t bytes)
     return parity_keep(p, calloc(bytes ? bytes : 1, 1));
 }
 
+const char *parity_name(parity *p, const char *format, ...)
+{
+    char *name;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&name, format, arguments);
+    va_end(arguments);
+    return parity_keep(p, length < 0 ? NULL : name);
+}
+
 /* ---- cases ---- */
 
 static folder_count *count_of(parity *p, const char *name)

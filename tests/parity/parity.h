@@ -121,6 +121,8 @@ bool case_text(parity *p, const char *what, const char *got, size_t got_length, 
 bool case_int(parity *p, const char *what, int64_t got, int64_t want);
 bool case_number(parity *p, const char *what, double got, double want, tolerance t);
 
+/* A text put together; kept by the parity. */
+const char *parity_name(parity *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Memory that the parity frees in the end; the program ends without it. */
 void *parity_alloc(parity *p, size_t bytes);
 

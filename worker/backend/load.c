@@ -6,7 +6,7 @@
 
 #include "common/fs.h"
 
-static const char *const places[] = {"", "../lib/mendel/"};
+static const char *const places[] = {"", "../lib/mendel/", "../"};
 
 static status load_from(const char *path, const backend_ops **out)
 {

@@ -1,0 +1,26 @@
+/* pool.h - maximum pooling and upsampling over maps in blocks. */
+#ifndef CPU_POOL_H
+#define CPU_POOL_H
+
+#include "worker/backend/cpu/device.h"
+#include "worker/backend/cpu/norm.h"
+
+typedef struct pool pool;
+
+typedef struct pool_options {
+    int size;                          /* of the window; 0: upsampling times two */
+    int images, blocks, height, width; /* of the input */
+    bool bf16;
+    view x, y, dy, dx;
+    int threads;
+} pool_options;
+
+/* ERR_MEMORY. */
+status pool_create(device *d, const pool_options *options, pool **out);
+void pool_destroy(pool **p);
+/* `thread`: which room for intermediate values to use when several threads run at once, each with an arena of its own; -1 when
+ * this call shares the work out itself. */
+void pool_forward_run(pool *p, char *arena, int thread);
+void pool_backward_run(pool *p, char *arena);
+
+#endif

@@ -1,0 +1,72 @@
+/* config.h - a model yaml as a list of layers.
+ *
+ * The file has nc, depth_multiple, width_multiple, anchors, backbone and head; each layer is [from, number, module, args].
+ * Channels are scaled by width_multiple (rounded up to multiples of 8), numbers of repetition by depth_multiple.
+ *
+ * Source: parse_model() of models/yolo.py. */
+#ifndef MODEL_CONFIG_H
+#define MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/status.h"
+#include "common/text.h"
+#include "worker/backend/graph.h"
+
+enum { LAYER_INPUTS = 6, LAYER_POOLS = 4 };
+
+typedef enum module_kind {
+    MODULE_FOCUS,
+    MODULE_CONV,
+    MODULE_DWCONV,
+    MODULE_BOTTLENECK,
+    MODULE_BOTTLENECK_CSP,
+    MODULE_SPP,
+    MODULE_CONCAT,
+    MODULE_UPSAMPLE,
+    MODULE_CONV2D,
+    MODULE_BATCH_NORM,
+    MODULE_DETECT,
+    MODULE_KINDS,
+} module_kind;
+
+typedef struct layer {
+    int line; /* of the yaml */
+    module_kind kind;
+    int from[LAYER_INPUTS]; /* layers; -1: the model's input */
+    int from_count;
+    bool from_list;                  /* written as a list */
+    int from_written[LAYER_INPUTS];  /* as in the yaml, for the table */
+    int repeats;                     /* one after the other */
+    int in, out;                     /* channels; of a concat `in` is their sum */
+    int kernel, stride, pad, groups; /* pad -1: kernel / 2 */
+    bool activation;
+    int inner; /* bottlenecks within a CSP stage */
+    bool shortcut;
+    double expansion; /* of hidden channels */
+    int pool[LAYER_POOLS], pools;
+    int64_t parameters; /* filled by model_create */
+    char *arguments;    /* as the reference prints them */
+} layer;
+
+typedef struct model_config {
+    char *text; /* the yaml, for checkpoints */
+    int classes;
+    double depth_multiple, width_multiple;
+    int levels, anchors;                          /* anchors a level */
+    float anchor[GRAPH_LEVELS][GRAPH_ANCHORS][2]; /* pixels, as written */
+    layer *layers;
+    size_t count, room;
+} model_config;
+
+/* Read a model yaml. `classes` > 0 overrides its nc. Errors name file and line: an unknown module, wrong arguments, a layer that
+ * reads from one that is not there. */
+status model_config_read(const char *path, int classes, model_config *out);
+status model_config_parse(const char *name, const char *yaml_text, int classes, model_config *out);
+void model_config_free(model_config *c);
+
+/* "models.common.Conv": what the reference calls a module. */
+const char *module_name(module_kind kind);
+
+#endif
