@@ -39,6 +39,8 @@ typedef struct plan_options {
     bool training;       /* batch statistics, backward pass; otherwise inference with running statistics */
     precision precision; /* of feature maps and weights inside; weights at rest, statistics and loss stay fp32 */
     buffer *buffers[ARENA_COUNT]; /* borrowed, must outlive the plan; NULL where the graph stores nothing */
+    plan *share; /* NULL, or a plan that never runs at the same time: its memory for feature maps is used again
+                                     if it is large enough. Borrowed; it must be destroyed later */
 } plan_options;
 
 /* A plan's value, or the gradient with respect to it: of inner, input and output tensors of a training plan. */

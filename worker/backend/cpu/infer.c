@@ -497,7 +497,7 @@ static status infer_copy_map(plan *p, plan_side side, int tensor, bool in, void 
 static int64_t infer_memory(const plan *p)
 {
     const infer *t = p->state;
-    int64_t bytes = t->arena_bytes * p->d->threads + (int64_t)t->scratch_bytes * p->d->threads;
+    int64_t bytes = (t->memory.lent ? 0 : t->memory.bytes) + (int64_t)t->scratch_bytes * p->d->threads;
     for (size_t i = 0; i < t->conv_count; i++) bytes += conv_memory(t->convs[i]);
     for (size_t i = 0; i < t->kept_count; i++) bytes += t->kept[i].image_bytes * t->images;
     return bytes;
@@ -562,7 +562,7 @@ static int count_images(const graph *g, const network *n)
     return 0;
 }
 
-static status build(plan *p, infer *t, const graph *g)
+static status build(plan *p, infer *t, const graph *g, const plan *share)
 {
     bool bf16 = p->precision == PRECISION_BF16;
     TRY(network_create(g, false, p->d->kernels->block, &t->net));
@@ -579,17 +579,17 @@ static status build(plan *p, infer *t, const graph *g)
     t->scratch = aligned_alloc(64, t->scratch_bytes * (size_t)p->d->threads);
     if (!t->scratch) return FAIL(ERR_MEMORY, "out of memory: %zu bytes of scratch", t->scratch_bytes);
     t->memory.bytes = t->arena_bytes * p->d->threads;
-    return memory_take(&t->memory);
+    return memory_take(&t->memory, share && share->kind == &infer_kind ? &((infer *)share->state)->memory : NULL);
 }
 
-status infer_plan_create(plan *p, const graph *g)
+status infer_plan_create(plan *p, const graph *g, const plan *share)
 {
     infer *t;
     TRY(array_new(&t, 1));
     p->state = t;
     p->kind = &infer_kind;
     parallel_set_threads(1); /* convolutions are made for the one thread that runs an image */
-    status s = build(p, t, g);
+    status s = build(p, t, g, share);
     parallel_set_threads(p->d->threads);
     t->net.g = NULL;
     if (p->buffers[ARENA_WEIGHTS]) {

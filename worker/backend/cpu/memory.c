@@ -78,8 +78,13 @@ status memory_lay_out(memory *m)
 
 /* ---- taking ---- */
 
-status memory_take(memory *m)
+status memory_take(memory *m, const memory *lender)
 {
+    if (lender && lender->bytes >= m->bytes) {
+        m->base = lender->base;
+        m->lent = true;
+        return OK;
+    }
     size_t bytes = ((size_t)m->bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
     if (!bytes) bytes = LARGE_PAGE;
     void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -98,7 +103,7 @@ void *memory_at(const memory *m, int item)
 
 void memory_free(memory *m)
 {
-    if (m->base) munmap(m->base, (size_t)m->bytes);
+    if (m->base && !m->lent) munmap(m->base, (size_t)m->bytes);
     free(m->items);
     *m = (memory){0};
 }

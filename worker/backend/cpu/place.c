@@ -278,7 +278,7 @@ static status place_gradients(places *p)
 
 /* ---- all of it ---- */
 
-status places_create(const network *n, bool bf16, places *out)
+status places_create(const network *n, bool bf16, const memory *lender, places *out)
 {
     *out = (places){.n = n, .bf16 = bf16, .end = 2 * (int)n->op_count};
     TRY(array_new(&out->maps, n->map_count));
@@ -288,7 +288,7 @@ status places_create(const network *n, bool bf16, places *out)
     TRY(place_values(out));
     TRY(place_gradients(out));
     TRY(memory_lay_out(&out->memory));
-    return memory_take(&out->memory);
+    return memory_take(&out->memory, lender);
 }
 
 void places_free(places *p)

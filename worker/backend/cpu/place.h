@@ -41,8 +41,8 @@ typedef struct places {
     int end; /* moment after the last */
 } places;
 
-/* ERR_UNSUPPORTED, ERR_MEMORY. Takes the arena. Free with places_free, also after an error. */
-status places_create(const network *n, bool bf16, places *out);
+/* ERR_UNSUPPORTED, ERR_MEMORY. Takes the arena, from `lender` (may be NULL) if that will do. Free with places_free, also after an error. */
+status places_create(const network *n, bool bf16, const memory *lender, places *out);
 void places_free(places *p);
 
 /* Bytes a vector of a place's type, and the view of a map that lies there. */

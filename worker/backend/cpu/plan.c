@@ -94,7 +94,7 @@ static status create(plan *p, const graph *g, const plan_options *options)
     TRY(note_convolutions(p, g));
     if (has_kind(g, OP_UPDATE)) return update_plan_create(p, g);
     if (has_kind(g, OP_AUGMENT)) return augment_plan_create(p, g);
-    return options->training ? train_plan_create(p, g) : infer_plan_create(p, g);
+    return options->training ? train_plan_create(p, g, options->share) : infer_plan_create(p, g, options->share);
 }
 
 status cpu_plan_create(device *d, const graph *g, const plan_options *options, plan **out)

@@ -43,8 +43,8 @@ struct plan {
     bool profiling;
 };
 
-status train_plan_create(plan *p, const graph *g);
-status infer_plan_create(plan *p, const graph *g);
+status train_plan_create(plan *p, const graph *g, const plan *share);
+status infer_plan_create(plan *p, const graph *g, const plan *share);
 status update_plan_create(plan *p, const graph *g);
 status augment_plan_create(plan *p, const graph *g);
 

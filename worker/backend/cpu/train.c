@@ -385,7 +385,7 @@ static status train_copy_map(plan *p, plan_side side, int tensor, bool in, void 
 static int64_t train_memory(const plan *p)
 {
     const train *t = p->state;
-    int64_t bytes = t->at.memory.bytes + (int64_t)t->scratch_bytes;
+    int64_t bytes = (t->at.memory.lent ? 0 : t->at.memory.bytes) + (int64_t)t->scratch_bytes;
     for (size_t i = 0; i < t->conv_count; i++) bytes += conv_memory(t->convs[i]);
     return bytes;
 }
@@ -436,14 +436,15 @@ static const plan_kind train_kind = {
     .destroy = train_destroy,
 };
 
-status train_plan_create(plan *p, const graph *g)
+status train_plan_create(plan *p, const graph *g, const plan *share)
 {
     train *t;
     TRY(array_new(&t, 1));
     p->state = t;
     p->kind = &train_kind;
     TRY(network_create(g, true, p->d->kernels->block, &t->net));
-    TRY(places_create(&t->net, p->precision == PRECISION_BF16, &t->at));
+    const memory *lender = share && share->kind == &train_kind ? &((const train *)share->state)->at.memory : NULL;
+    TRY(places_create(&t->net, p->precision == PRECISION_BF16, lender, &t->at));
     TRY(make_forward(p, t, g));
     TRY(make_backward(p, t, g));
     t->net.g = NULL; /* only borrowed until here */
