@@ -7,7 +7,9 @@
 #   backend_X.so worker/backend/X/
 # A unit test X_test.c lies beside X.c and links what its program links, but for main.c.
 
-CC       ?= gcc
+ifeq ($(origin CC),default)
+  CC := gcc
+endif
 BUILD    ?= build
 PREFIX   ?= /usr/local
 SANITIZE ?=
@@ -125,7 +127,7 @@ $(eval $(call unit_rules,$(PROTO_DIRS),$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON
 $(eval $(call unit_rules,$(COORDINATOR_DIRS),$(COORDINATOR),$(COORDINATOR_LIBS)))
 $(eval $(call unit_rules,$(WORKER_DIRS),$(WORKER),$(WORKER_LIBS)))
 $(eval $(call unit_rules,$(TRAIN_DIRS),$(TRAIN),$(TRAIN_LIBS)))
-$(eval $(call unit_rules,$(CPU_DIRS),$(CPU) $(TRAIN),$(CPU_LIBS) $(TRAIN_LIBS)))
+$(eval $(call unit_rules,$(CPU_DIRS),$(CPU) $(TRAIN) $(call objects,$(wildcard tests/backend/*.c)),$(CPU_LIBS) $(TRAIN_LIBS)))
 
 units: $(UNIT_TESTS) $(BUILD)/backend_cpu.so
 	@tests/run.sh $(UNIT_TESTS)

@@ -11,18 +11,12 @@
 #include "common/clock.h"
 #include "worker/backend/cpu/conv.h"
 #include "worker/backend/cpu/detect.h"
+#include "worker/backend/cpu/infer_place.h"
 #include "worker/backend/cpu/memory.h"
 #include "worker/backend/cpu/parallel.h"
-#include "worker/backend/cpu/place.h"
 #include "worker/backend/cpu/plan.h"
 #include "worker/backend/cpu/pool.h"
 #include "worker/backend/cpu/shape.h"
-
-/* Where one image's map lies in a thread's arena. */
-typedef struct spot {
-    int item, first; /* -1: nowhere; block at which it begins */
-    bool fp32;
-} spot;
 
 typedef enum step_kind { STEP_INPUT, STEP_LOAD, STEP_CONV, STEP_POINT, STEP_POOL, STEP_KEEP, STEP_KINDS } step_kind;
 static const char *const step_names[STEP_KINDS] = {"input", "load", "conv", "point", "pool", "keep"};
@@ -52,11 +46,8 @@ typedef struct kept_map {
 
 typedef struct infer {
     network net;
-    spot *spots;
-    bool *folded;    /* operations that their convolutions do: points, and nothing is left of them */
-    int *folds_into; /* of a convolution: the point it takes over; -1 */
-    memory memory;   /* of one thread; its base holds `threads` of them */
-    int64_t arena_bytes;
+    infer_places at;
+    memory memory; /* an arena for each thread */
     step *steps;
     size_t step_count, step_room;
     conv **convs;
@@ -73,132 +64,19 @@ typedef struct infer {
     const fused *loss, *decode, *nms;
 } infer;
 
-/* ---- what a convolution takes over ---- */
-
-static bool conv_folds(const infer *t, int map_index)
-{
-    map_user users[USERS_MOST];
-    int maker = t->net.maps[map_index].made_by;
-    return maker >= 0 && t->net.ops[maker].kind == FUSED_CONV && !t->net.maps[map_index].output &&
-           network_users(&t->net, map_index, users) == 1;
-}
-
-static void find_folds(infer *t)
-{
-    for (size_t i = 0; i < t->net.op_count; i++) t->folds_into[i] = -1;
-    for (size_t i = 0; i < t->net.op_count; i++) {
-        const fused *op = &t->net.ops[i];
-        if (op->kind != FUSED_POINT) continue;
-        bool all = op->norm.there || op->activation != ACTIVATION_NONE;
-        for (int k = 0; k < op->inputs; k++) all = all && conv_folds(t, op->in[k]);
-        for (int k = 0; all && k < op->inputs; k++) t->folds_into[t->net.maps[op->in[k]].made_by] = (int)i;
-        t->folded[i] = all;
-    }
-}
-
-/* ---- places ---- */
-
-static status new_spot(infer *t, bool bf16, int map_index, bool fp32, spot *out)
-{
-    const map *m = &t->net.maps[map_index];
-    *out = (spot){.fp32 = fp32};
-    return memory_add(&t->memory, map_image_size(m, t->net.block) * (bf16 && !fp32 ? 2 : 4), &out->item);
-}
-
-static int64_t spot_panel(const infer *t, bool bf16, int map_index)
-{
-    const map *m = &t->net.maps[map_index];
-    return (int64_t)m->height * m->width * t->net.block * (bf16 && !t->spots[map_index].fp32 ? 2 : 4);
-}
-
-static int64_t spot_offset(const infer *t, bool bf16, int map_index)
-{
-    const spot *s = &t->spots[map_index];
-    return t->memory.items[s->item].offset + s->first * spot_panel(t, bf16, map_index);
-}
-
-/* The map that an operation really writes: a folding convolution writes into its point's output. */
-static void touch(infer *t, int map_index, int moment)
-{
-    if (map_index >= 0 && t->spots[map_index].item >= 0) memory_touch(&t->memory, t->spots[map_index].item, moment);
-}
-
-static status place_members(infer *t, bool bf16)
-{
-    for (size_t i = 0; i < t->net.op_count; i++) {
-        const fused *op = &t->net.ops[i];
-        if (op->kind != FUSED_CONCAT) continue;
-        TRY(new_spot(t, bf16, op->out, false, &t->spots[op->out]));
-        for (int k = 0; k < op->inputs; k++) {
-            t->spots[op->in[k]] = t->spots[op->out];
-            t->spots[op->in[k]].first += network_slot_block(&t->net, op, k);
-        }
-    }
-    return OK;
-}
-
-static status place_output(infer *t, bool bf16, int i)
-{
-    const fused *op = &t->net.ops[i];
-    int point = t->folds_into[i];
-    if (point < 0) {
-        if (t->spots[op->out].item >= 0) return OK;
-        return new_spot(t, bf16, op->out, map_is_head(&t->net, op->out), &t->spots[op->out]);
-    }
-    const fused *into = &t->net.ops[point];
-    if (t->spots[into->out].item < 0) TRY(new_spot(t, bf16, into->out, false, &t->spots[into->out]));
-    int slot = 0;
-    while (into->in[slot] != op->out) slot++;
-    t->spots[op->out] = t->spots[into->out];
-    t->spots[op->out].first += network_slot_block(&t->net, into, slot);
-    return OK;
-}
-
-static bool is_kept(const infer *t, int map_index)
-{
-    const map *m = &t->net.maps[map_index];
-    if (!m->is_map || !m->runs) return false;
-    return m->output || m->made_by < 0 || map_is_head(&t->net, map_index);
-}
-
-static status keep(infer *t, bool bf16, int map_index, kept_map **out)
+static status keep(infer *t, int map_index, kept_map **out)
 {
     const map *m = &t->net.maps[map_index];
     TRY(array_room(&t->kept, &t->kept_room, t->kept_count + 1));
     kept_map *k = &t->kept[t->kept_count];
-    *k = (kept_map){.map = map_index, .fp32 = t->spots[map_index].fp32};
-    k->image_bytes = spot_panel(t, bf16, map_index) * m->blocks;
+    *k = (kept_map){.map = map_index, .fp32 = t->at.spots[map_index].fp32};
+    k->image_bytes = infer_panel(&t->at, map_index) * m->blocks;
     size_t bytes = (size_t)(k->image_bytes * m->images + 63) / 64 * 64;
     k->memory = aligned_alloc(64, bytes);
     if (!k->memory) return FAIL(ERR_MEMORY, "out of memory: %zu bytes of outputs", bytes);
     memset(k->memory, 0, bytes);
     t->kept_count++;
     *out = k;
-    return OK;
-}
-
-static status place_all(infer *t, bool bf16)
-{
-    int end = (int)t->net.op_count;
-    for (size_t i = 0; i < t->net.map_count; i++) t->spots[i].item = -1;
-    TRY(place_members(t, bf16));
-    for (size_t i = 0; i < t->net.map_count; i++)
-        if (t->net.maps[i].is_map && t->net.maps[i].made_by < 0 && t->net.maps[i].runs) {
-            TRY(new_spot(t, bf16, (int)i, map_is_head(&t->net, (int)i), &t->spots[i]));
-            touch(t, (int)i, 0);
-        }
-    for (int i = 0; i < end; i++) {
-        const fused *op = &t->net.ops[i];
-        if (op->kind >= FUSED_LOSS) continue;
-        if (op->kind != FUSED_CONCAT) TRY(place_output(t, bf16, i));
-        for (int k = 0; op->kind != FUSED_INPUT && k < op->inputs; k++) touch(t, op->in[k], i);
-        touch(t, op->add, i);
-        touch(t, op->out, i);
-    }
-    for (size_t i = 0; i < t->net.map_count; i++)
-        if (is_kept(t, (int)i)) touch(t, (int)i, end);
-    TRY(memory_lay_out(&t->memory));
-    t->arena_bytes = (t->memory.bytes + 4095) / 4096 * 4096;
     return OK;
 }
 
@@ -226,7 +104,7 @@ static status make_input(plan *p, infer *t, const fused *op)
         .resize_height = op->resize_height,
         .resize_width = op->resize_width,
         .out = &t->net.maps[op->out],
-        .to = {spot_offset(t, bf16, op->out), 0},
+        .to = {infer_offset(&t->at, op->out), 0},
         .bf16 = bf16,
         .threads = 1,
     };
@@ -254,13 +132,13 @@ static status make_conv(plan *p, infer *t, const graph *g, int index)
     bool bf16 = p->precision == PRECISION_BF16;
     conv_options o =
         {.shape = op->conv, .images = 1, .in = &t->net.maps[op->in[0]], .filters = 1, .bf16 = bf16, .threads = 1};
-    o.out_fp32 = t->spots[op->out].fp32;
+    o.out_fp32 = t->at.spots[op->out].fp32;
     o.activation = ACTIVATION_NONE;
     o.filter[0].weight = plan_stored(p, g, ARENA_WEIGHTS, op->filter[0].weight);
     if (op->filter[0].bias >= 0) o.filter[0].bias = plan_stored(p, g, ARENA_WEIGHTS, op->filter[0].bias);
     o.filter[0].out = &t->net.maps[op->out];
-    if (t->folds_into[index] >= 0) {
-        const fused *point = &t->net.ops[t->folds_into[index]];
+    if (t->at.folds_into[index] >= 0) {
+        const fused *point = &t->net.ops[t->at.folds_into[index]];
         int slot = 0;
         while (point->in[slot] != op->out) slot++;
         o.activation = point->activation;
@@ -271,8 +149,8 @@ static status make_conv(plan *p, infer *t, const graph *g, int index)
     step *s;
     TRY(add_step(t, STEP_CONV, &s));
     s->conv = t->convs[t->conv_count - 1];
-    s->from = spot_offset(t, bf16, op->in[0]);
-    s->to = spot_offset(t, bf16, op->out);
+    s->from = infer_offset(&t->at, op->in[0]);
+    s->to = infer_offset(&t->at, op->out);
     if (conv_scratch(s->conv) > t->scratch_bytes) t->scratch_bytes = conv_scratch(s->conv);
     return OK;
 }
@@ -280,18 +158,18 @@ static status make_conv(plan *p, infer *t, const graph *g, int index)
 static status make_point(plan *p, infer *t, const graph *g, int index)
 {
     const fused *op = &t->net.ops[index];
-    bool bf16 = p->precision == PRECISION_BF16, rest = t->folded[index];
+    bool bf16 = p->precision == PRECISION_BF16, rest = t->at.folded[index];
     if (rest && op->add < 0) return OK; /* the convolutions do it all */
     point_options o = {.out = &t->net.maps[op->out], .images = 1, .bf16 = bf16, .threads = 1, .places = 1};
-    o.place[0] = (view){spot_offset(t, bf16, op->out), 0};
+    o.place[0] = (view){infer_offset(&t->at, op->out), 0};
     o.activation = rest ? ACTIVATION_NONE : op->activation;
     o.segments = rest ? 1 : op->inputs;
     for (int k = 0; k < o.segments; k++) {
         o.segment[k] = rest ? o.out : &t->net.maps[op->in[k]];
-        o.x[k] = rest ? o.place[0] : (view){spot_offset(t, bf16, op->in[k]), 0};
+        o.x[k] = rest ? o.place[0] : (view){infer_offset(&t->at, op->in[k]), 0};
     }
     o.has_add = op->add >= 0;
-    if (o.has_add) o.add = (view){spot_offset(t, bf16, op->add), 0};
+    if (o.has_add) o.add = (view){infer_offset(&t->at, op->add), 0};
     o.norm = op->norm.there && !rest;
     if (o.norm) {
         o.eps = op->norm.eps;
@@ -316,23 +194,23 @@ static status make_pool(plan *p, infer *t, const fused *op)
     o.height = x->height;
     o.width = x->width;
     o.bf16 = bf16;
-    o.x.offset = spot_offset(t, bf16, op->in[0]);
-    o.y.offset = spot_offset(t, bf16, op->out);
+    o.x.offset = infer_offset(&t->at, op->in[0]);
+    o.y.offset = infer_offset(&t->at, op->out);
     step *s;
     TRY(add_step(t, STEP_POOL, &s));
     return pool_create(p->d, &o, &s->pool);
 }
 
 /* Copies between the arena and the memory for all images: the caller's maps first, what is kept last. */
-static status make_copies(plan *p, infer *t, bool load)
+static status make_copies(infer *t, bool load)
 {
     for (size_t i = 0; i < t->net.map_count; i++) {
-        if (!is_kept(t, (int)i) || (t->net.maps[i].made_by < 0) != load) continue;
+        if (!infer_is_kept(&t->at, (int)i) || (t->net.maps[i].made_by < 0) != load) continue;
         kept_map *k = NULL;
         step *s = NULL;
-        TRY(keep(t, p->precision == PRECISION_BF16, (int)i, &k));
+        TRY(keep(t, (int)i, &k));
         TRY(add_step(t, load ? STEP_LOAD : STEP_KEEP, &s));
-        s->from = s->to = spot_offset(t, p->precision == PRECISION_BF16, (int)i);
+        s->from = s->to = infer_offset(&t->at, (int)i);
         s->kept = k->memory;
         s->bytes = k->image_bytes;
     }
@@ -341,7 +219,7 @@ static status make_copies(plan *p, infer *t, bool load)
 
 static status make_steps(plan *p, infer *t, const graph *g)
 {
-    TRY(make_copies(p, t, true));
+    TRY(make_copies(t, true));
     for (size_t i = 0; i < t->net.op_count; i++) {
         const fused *op = &t->net.ops[i];
         switch (op->kind) {
@@ -356,7 +234,7 @@ static status make_steps(plan *p, infer *t, const graph *g)
         case FUSED_NMS: t->nms = op; break;
         }
     }
-    return make_copies(p, t, false);
+    return make_copies(t, false);
 }
 
 /* ---- detection ---- */
@@ -436,7 +314,7 @@ typedef struct infer_call {
 
 static status run_step(infer *t, step *s, int image, int thread)
 {
-    char *arena = t->memory.base + thread * t->arena_bytes;
+    char *arena = t->memory.base + thread * t->at.arena_bytes;
     switch (s->kind) {
     case STEP_INPUT: input_run_image(s->input, s->pixels, image, arena); return OK;
     case STEP_LOAD: memcpy(arena + s->to, s->kept + image * s->bytes, (size_t)s->bytes); return OK;
@@ -532,9 +410,7 @@ static void infer_destroy(plan *p)
     free(t->points);
     free(t->kept);
     free(t->steps);
-    free(t->spots);
-    free(t->folded);
-    free(t->folds_into);
+    infer_places_free(&t->at);
     free(t->scratch);
     detect_loss_destroy(&t->loss_run);
     detect_nms_destroy(&t->nms_run);
@@ -564,21 +440,16 @@ static int count_images(const graph *g, const network *n)
 
 static status build(plan *p, infer *t, const graph *g, const plan *share)
 {
-    bool bf16 = p->precision == PRECISION_BF16;
     TRY(network_create(g, false, p->d->kernels->block, &t->net));
     t->images = count_images(g, &t->net);
-    TRY(array_new(&t->spots, t->net.map_count));
-    TRY(array_new(&t->folded, t->net.op_count));
-    TRY(array_new(&t->folds_into, t->net.op_count));
-    find_folds(t);
-    TRY(place_all(t, bf16));
+    TRY(infer_places_create(&t->net, p->precision == PRECISION_BF16, &t->at));
     TRY(make_steps(p, t, g));
     TRY(check_detection(p, t));
     TRY(make_detection(p, t));
     t->scratch_bytes = (t->scratch_bytes + 127) / 64 * 64;
     t->scratch = aligned_alloc(64, t->scratch_bytes * (size_t)p->d->threads);
     if (!t->scratch) return FAIL(ERR_MEMORY, "out of memory: %zu bytes of scratch", t->scratch_bytes);
-    t->memory.bytes = t->arena_bytes * p->d->threads;
+    t->memory.bytes = t->at.arena_bytes * p->d->threads;
     return memory_take(&t->memory, share && share->kind == &infer_kind ? &((infer *)share->state)->memory : NULL);
 }
 
