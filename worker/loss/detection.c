@@ -134,7 +134,7 @@ static double box_loss(level_state *s, const loss_match *m)
 {
     size_t cell = cell_index(s, m), row = cell * (5 + (size_t)s->p->detect.classes);
     const float *raw = s->level->value + row, *anchor = s->p->detect.anchor[s->index][m->anchor];
-    double y[4], box[4], slope[4], target[4], gradient[4];
+    double y[4], box[4], slope[4], target[4], corners[2][4], by_corners[4], gradient[4];
     for (int k = 0; k < 4; k++) {
         y[k] = 1 / (1 + exp(-(double)raw[k]));
         double side = k < 2 ? 0 : (double)anchor[k - 2];
@@ -142,7 +142,10 @@ static double box_loss(level_state *s, const loss_match *m)
         slope[k] = (k < 2 ? 2 : 8 * y[k] * side) * y[k] * (1 - y[k]);
         target[k] = (double)m->box[k];
     }
-    double ciou = iou_of(IOU_COMPLETE, box, target, gradient);
+    iou_corners(box, corners[0]);
+    iou_corners(target, corners[1]);
+    double ciou = iou_of(IOU_COMPLETE, corners[0], corners[1], by_corners);
+    iou_gradient_by_centre(by_corners, gradient);
     for (int k = 0; s->gradient && k < 4; k++) s->gradient[row + (size_t)k] -= s->box_slope * gradient[k] * slope[k];
     double overlap = ciou < 0 ? 0 : ciou; /* NaN stays */
     s->object[cell] = 1 - (double)s->p->ratio + (double)s->p->ratio * overlap;

@@ -106,19 +106,34 @@ static void take_aspect(pair *p, double iou)
 double iou_of(iou_kind kind, const double box[4], const double other[4], double gradient[4])
 {
     pair p = {
-        .a = {box[0] - box[2] / 2, box[1] - box[3] / 2, box[0] + box[2] / 2, box[1] + box[3] / 2},
-        .b = {other[0] - other[2] / 2, other[1] - other[3] / 2, other[0] + other[2] / 2, other[1] + other[3] / 2},
+        .a = {box[X1], box[Y1], box[X2], box[Y2]},
+        .b = {other[X1], other[Y1], other[X2], other[Y2]},
+        .aw = box[X2] - box[X1],
+        .ah = box[Y2] - box[Y1] + eps,
+        .bw = other[X2] - other[X1],
+        .bh = other[Y2] - other[Y1] + eps,
     };
-    p.aw = p.a[X2] - p.a[X1], p.ah = p.a[Y2] - p.a[Y1] + eps;
-    p.bw = p.b[X2] - p.b[X1], p.bh = p.b[Y2] - p.b[Y1] + eps;
     start_plain(&p);
     double iou = p.result;
     if (kind == IOU_GENERAL) take_uncovered(&p);
     if (kind == IOU_DISTANCE || kind == IOU_COMPLETE) take_distance(&p);
     if (kind == IOU_COMPLETE) take_aspect(&p, iou);
-    for (int k = 0; gradient && k < 2; k++) {
-        gradient[k] = p.result_by.by[k] + p.result_by.by[k + 2];
-        gradient[k + 2] = (p.result_by.by[k + 2] - p.result_by.by[k]) / 2;
-    }
+    for (int k = 0; gradient && k < SIDES; k++) gradient[k] = p.result_by.by[k];
     return p.result;
+}
+
+void iou_corners(const double centre[4], double corners[4])
+{
+    for (int k = 0; k < 2; k++) {
+        corners[k] = centre[k] - centre[k + 2] / 2;
+        corners[k + 2] = centre[k] + centre[k + 2] / 2;
+    }
+}
+
+void iou_gradient_by_centre(const double by_corners[4], double by_centre[4])
+{
+    for (int k = 0; k < 2; k++) {
+        by_centre[k] = by_corners[k] + by_corners[k + 2];
+        by_centre[k + 2] = (by_corners[k + 2] - by_corners[k]) / 2;
+    }
 }

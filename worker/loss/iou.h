@@ -1,10 +1,9 @@
 /* iou.h - how much two boxes overlap, in the four ways of the reference, and how that changes with the first box.
  *
- * Boxes are centre x, centre y, width, height, in any unit. In double: this is the plain version that others are compared
- * with.
+ * Boxes are corners x1, y1, x2, y2 in any unit. In double: this is the plain version that others are compared with.
  *
- * Source: bbox_iou() of utils/general.py with x1y1x2y2=False, and the gradients that torch derives from it (at ties of
- * minimum and maximum half to each side). One thing is mended: two equal boxes have CIoU 1, where float32 gives 0 / 0. */
+ * Source: bbox_iou() of utils/general.py and the gradients that torch derives from it (at ties of minimum and maximum half
+ * to each side). One thing is mended: two equal boxes have CIoU 1, where the reference's float32 comes to 0 / 0. */
 #ifndef LOSS_IOU_H
 #define LOSS_IOU_H
 
@@ -17,5 +16,9 @@ typedef enum iou_kind {
 
 /* `gradient`, of the result by `box`, may be NULL. */
 double iou_of(iou_kind kind, const double box[4], const double other[4], double gradient[4]);
+
+/* Centre x, centre y, width, height to corners, and a gradient by corners back to one by those. */
+void iou_corners(const double centre[4], double corners[4]);
+void iou_gradient_by_centre(const double by_corners[4], double by_centre[4]);
 
 #endif

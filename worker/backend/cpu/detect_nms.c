@@ -179,6 +179,7 @@ static void sort_pass(const nms_thread *t, int shift, const uint32_t *from, uint
 static status sort_by_score(nms_thread *t)
 {
     if (t->count > UINT32_MAX) return FAIL(ERR_RANGE, "%zu candidates in one image are too many", t->count);
+    if (!t->count) return OK;
     TRY(array_room(&t->order, &t->order_room, 2 * t->count));
     uint32_t *done = t->order, *other = t->order + t->count;
     for (size_t i = 0; i < t->count; i++) other[i] = (uint32_t)i;
