@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "worker/loss/detection.h"
+
 const char *const heads_layouts[HEADS_LAYOUTS] = {"nChw16c", "nChw8c", "NHWC"};
 static const int blocks[HEADS_LAYOUTS] = {16, 8, 0};
 
@@ -44,6 +46,21 @@ const char *heads_find(parity *p, int classes, int levels)
             return models->names[i];
     }
     return NULL;
+}
+
+void heads_loss(parity *p, const yaml_node *hyp, const detect_parameters *heads, loss_parameters *out)
+{
+    hyp_space space;
+    double hyps[HYP_COUNT] = {0};
+    hyp_space_default(&space);
+    for (size_t i = 0; hyp && i < hyp->count; i++) {
+        const char *key = yaml_string(&hyp->keys[i]);
+        int row = key ? hyp_find(&space, key) : -1;
+        if (row < 0) case_fail(p, "unknown hyperparameter %s", key ? key : "?");
+        else hyps[row] = json_number(p, &hyp->items[i]);
+    }
+    loss_parameters_from(hyps, heads, out);
+    out->cls_gain = (float)hyps[HYP_cls];
 }
 
 static float *not_a_numbers(parity *p, size_t count)

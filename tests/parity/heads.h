@@ -10,6 +10,9 @@ bool heads_read(parity *p, const char *name, detect_parameters *out);
 /* The name of a model in the fixtures with that many classes and levels, NULL if there is none. Kept by the parity. */
 const char *heads_find(parity *p, int classes, int levels);
 
+/* The loss of these heads under the hyperparameters of a fixture, which are used as they are: the class gain is not scaled. */
+void heads_loss(parity *p, const yaml_node *hyp, const detect_parameters *heads, loss_parameters *out);
+
 /* The layouts that a plan can use: blocks of 16 and 8 channels, and all channels together. */
 enum { HEADS_LAYOUTS = 3 };
 extern const char *const heads_layouts[HEADS_LAYOUTS];

@@ -77,17 +77,7 @@ static bool read_case(parity *p, loss_case *c)
     c->about = parity_json(p, path);
     detect_parameters heads;
     if (!c->about || !heads_read(p, json_string(p, c->about, "model"), &heads)) return false;
-    hyp_space space;
-    double hyps[HYP_COUNT] = {0};
-    hyp_space_default(&space);
-    const yaml_node *given = json_get(p, c->about, "hyp");
-    for (size_t i = 0; given && i < given->count; i++) {
-        int row = hyp_find(&space, yaml_string(&given->keys[i]));
-        if (row < 0) case_fail(p, "unknown hyperparameter %s", yaml_string(&given->keys[i]));
-        else hyps[row] = json_number(p, &given->items[i]);
-    }
-    loss_parameters_from(hyps, &heads, &c->parameters);
-    c->parameters.cls_gain = (float)hyps[HYP_cls]; /* the fixtures use it as it is */
+    heads_loss(p, json_get(p, c->about, "hyp"), &heads, &c->parameters);
     c->parameters.ratio = (float)json_double(p, c->about, "gr");
     for (int i = 0; i < heads.levels; i++) {
         c->raw[i] = parity_npy(p, "model/%s/input%lld/train_p%d.npy", json_string(p, c->about, "model"),
