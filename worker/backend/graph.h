@@ -104,7 +104,8 @@ typedef struct loss_parameters {
 
 /* non_max_suppression() of utils/general.py. */
 typedef struct nms_parameters {
-    float min_score, max_iou;
+    float min_score;
+    double max_iou;   /* torchvision compares float32 overlaps with a double */
     int most;         /* boxes kept an image (300) */
     bool multi_label; /* several labels a box; the reference: when classes > 1 */
     bool agnostic;    /* boxes of different classes suppress each other */
