@@ -12,7 +12,7 @@
 #include "common/array.h"
 #include "common/fs.h"
 
-/* Columns of a line, and those before the losses, which are no plain numbers. */
+/* Columns of a line; bytes of a file, 1.5 million lines. */
 enum { COLUMNS = 2 + LOSS_ITEMS + 2 + RESULT_COUNT, BYTES_MOST = 1 << 28 };
 
 void loss_means_add(loss_means *m, const float items[LOSS_ITEMS])
