@@ -5,6 +5,7 @@
 #   worker       worker/*.c   proto/ common/
 #   train        worker/{train,data,model,loss,metrics}/ worker/backend/*.c proto/ common/
 #   backend_X.so worker/backend/X/
+#   shapes       examples/shapes/ common/
 # A unit test X_test.c lies beside X.c and links what its program links, but for main.c.
 
 ifeq ($(origin CC),default)
@@ -41,6 +42,7 @@ TRAIN_DIRS       = worker/train worker/data worker/model worker/loss worker/metr
 CPU_DIRS         = worker/backend/cpu
 PARITY_DIRS      = tests/parity
 BENCH_DIRS       = tests/bench
+SHAPES_DIRS      = examples/shapes
 
 GENERATED = $(patsubst proto/%.proto,$(BUILD)/generated/proto/%.pb-c.c,$(wildcard proto/*.proto))
 GENERATED_OBJECTS = $(patsubst $(BUILD)/%.c,$(BUILD)/obj/%.o,$(GENERATED))
@@ -53,6 +55,7 @@ TRAIN       = $(call objects,$(call sources,$(TRAIN_DIRS))) $(PROTO) $(COMMON)
 # Vector kernels are compiled once for each instruction set and chosen when the backend is opened.
 KERNEL_SETS := generic $(if $(filter x86_64,$(MACHINE)),avx2 avx512)
 KERNELS     = $(foreach set,$(KERNEL_SETS),$(BUILD)/obj/worker/backend/cpu/kernels.$(set).o)
+SHAPES      = $(call objects,$(call sources,$(SHAPES_DIRS))) $(COMMON)
 CPU         = $(filter-out %/kernels.o,$(call objects,$(call sources,$(CPU_DIRS)))) $(KERNELS)
 
 COMMON_LIBS      = -lyaml -lxxhash -lm
@@ -60,6 +63,7 @@ PROTO_LIBS       = -lprotobuf-c -lmsgpackc
 COORDINATOR_LIBS = -lczmq -lzmq -lsqlite3 -lcairo $(PROTO_LIBS) $(COMMON_LIBS)
 WORKER_LIBS      = -lczmq -lzmq $(PROTO_LIBS) $(COMMON_LIBS)
 TRAIN_LIBS       = -lturbojpeg -lpng -lzip -ldl $(PROTO_LIBS) $(COMMON_LIBS)
+SHAPES_LIBS      = -lturbojpeg $(COMMON_LIBS)
 CPU_LIBS         = -ldnnl -lgomp -lm
 
 PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
@@ -106,8 +110,8 @@ $(BUILD)/train: $(BUILD)/obj/worker/train/main.o $(TRAIN)
 	$(CC) $(LDFLAGS) $^ $(TRAIN_LIBS) -o $@
 $(BUILD)/backend_cpu.so: $(CPU)
 	$(CC) $(SANITIZER) -shared $^ $(CPU_LIBS) -o $@
-$(BUILD)/shapes: $(call objects,$(wildcard examples/shapes/*.c)) $(COMMON)
-	$(CC) $(LDFLAGS) $^ -lturbojpeg $(COMMON_LIBS) -o $@
+$(BUILD)/shapes: $(BUILD)/obj/examples/shapes/main.o $(SHAPES)
+	$(CC) $(LDFLAGS) $^ $(SHAPES_LIBS) -o $@
 $(BUILD)/bench: $(call objects,$(wildcard tests/bench/*.c)) $(TRAIN) | $(BUILD)/backend_cpu.so
 	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) -o $@
 # The parity runner drives breeding and training alike, so it links both programs' parts (which share proto/ and common/).
@@ -116,7 +120,7 @@ $(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(f
 	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) $(COORDINATOR_LIBS) -o $@
 
 # ---- unit tests: one program a file, linked with what the file's program links ----
-UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS))
+UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS) $(SHAPES_DIRS))
 define unit_rules # folders, objects, libraries
 $(call tests,$(1)): $(BUILD)/tests/%: $(BUILD)/obj/%.o $(2)
 	@mkdir -p $$(@D)
@@ -127,6 +131,7 @@ $(eval $(call unit_rules,$(PROTO_DIRS),$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON
 $(eval $(call unit_rules,$(COORDINATOR_DIRS),$(COORDINATOR),$(COORDINATOR_LIBS)))
 $(eval $(call unit_rules,$(WORKER_DIRS),$(WORKER),$(WORKER_LIBS)))
 $(eval $(call unit_rules,$(TRAIN_DIRS),$(TRAIN),$(TRAIN_LIBS)))
+$(eval $(call unit_rules,$(SHAPES_DIRS),$(SHAPES),$(SHAPES_LIBS)))
 $(eval $(call unit_rules,$(CPU_DIRS),$(CPU) $(TRAIN) $(call objects,$(wildcard tests/backend/*.c)),$(CPU_LIBS) $(TRAIN_LIBS)))
 
 units: $(UNIT_TESTS) $(BUILD)/backend_cpu.so

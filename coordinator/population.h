@@ -15,7 +15,7 @@
 #include "common/text.h"
 
 typedef struct member {
-    int64_t candidate;            /* its number in the store; negative for imported rows */
+    int64_t candidate;            /* its number in the store, 1 and up; imported rows are -1, -2, ... */
     double results[RESULT_COUNT]; /* P R mAP@.5 mAP@.5:.95 box obj cls */
     double hyps[HYP_MAX];         /* in the order of the space */
 } member;
@@ -28,20 +28,26 @@ typedef struct population {
 } population;
 
 void population_start(population *p, const hyp_space *space, const double weights[FITNESS_TERMS]);
+/* Append a copy. ERR_NOT_FINITE, and nothing added, when the fitness or a hyp is not a finite number: a training that went
+ * wrong is no parent (its losses may be NaN, nothing depends on them); ERR_MEMORY. */
 status population_add(population *p, const member *m);
 void population_free(population *p);
 
 double member_fitness(const population *p, const member *m);
 
-/* Read an evolve.txt: rows of 7 results and the space's hyps. ERR_FORMAT naming file, line and column of a bad row; then
- * nothing is added. */
+/* Read an evolve.txt: rows of 7 results and the space's hyps, as np.loadtxt does (any white space between columns, # starts
+ * a comment, empty lines count for nothing). ERR_FORMAT naming file, line and column of a bad row; then nothing is added.
+ * The rows' candidates count on from the imported ones that are there: -1, -2, ... */
 status population_import(population *p, const char *path);
 
-/* The rows as evolve.txt has them: each printed as the reference writes a new row (%10.4g results, %10.3g hyps), read back,
- * printed as %10.3g; duplicates dropped by text; best fitness first, equal fitness in np.unique's order (ascending rows).
- * One element a row, the values as they are read back from the file. The caller frees *rows. */
+/* The rows as evolve.txt has them, best fitness first, equal fitness in np.unique's order (ascending rows), duplicates
+ * dropped by text. One element a row, the values as they are read back from the file; the caller frees *rows.
+ *
+ * The reference adds a row with %10.4g results and %10.3g hyps, reads the file back, sorts, and saves all of it with %10.3g.
+ * So the newest row is sorted by its fourth digit and printed with three, as the older ones were before it; imported rows
+ * are what their file says until the second row of our own has come. */
 status population_rows(const population *p, member **rows, size_t *count);
-/* The texts of evolve.txt and hyp_evolved.yaml. */
+/* The texts of evolve.txt and hyp_evolved.yaml; without any member nothing is appended. */
 status population_evolve_txt(const population *p, text *out);
 status population_hyp_evolved(const population *p, text *out);
 /* What print_mutation prints for one result: keys, values, "Evolved fitness: ...". */
