@@ -91,13 +91,15 @@ static double peak_memory(void)
 
 static status time_steps(const step_options *o, learner *l, const learner_batch *b, double *seconds)
 {
-    optimizer_values v = {.lr = {1e-3, 1e-3, 1e-3}, .decay = {0, 5e-4, 0}, .momentum = 0.937, .average_decay = 0.5};
+    static const float scalars[UPDATE_COUNT] =
+        {[UPDATE_LR] = 1e-3f,          1e-3f, 1e-3f, [UPDATE_DECAY] = 0, 5e-4f, 0, [UPDATE_MOMENTUM] = 0.937f,
+         [UPDATE_AVERAGE_DECAY] = 0.5f};
     float items[LOSS_ITEMS];
     *seconds = INFINITY;
     for (int64_t i = 0; i < o->runs + 2; i++) {
         double started = clock_seconds();
         TRY(learner_run(l, b, items));
-        TRY(learner_update(l, &v));
+        TRY(learner_update(l, scalars));
         double passed = clock_seconds() - started;
         if (i >= 2 && passed < *seconds) *seconds = passed; /* two to warm up */
     }

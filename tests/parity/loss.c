@@ -176,7 +176,7 @@ static void check_fast(parity *p, const loss_case *c, int layout, int threads, c
     for (int i = 0; i < c->parameters.detect.levels; i++)
         views[i] = heads_view(p, c->raw[i], 0, c->images, layout, true);
     detect_loss *loss;
-    float items[DETECT_LOSS_ITEMS];
+    float items[LOSS_ITEMS];
     double numbers[LOSS_ITEMS];
     int count = (int)target_count(c);
     if (!case_ok(p, who, detect_loss_create(&c->parameters, views, count, threads, &loss))) return;

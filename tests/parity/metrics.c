@@ -24,7 +24,7 @@ void metrics_check_boxes(parity *p, const char *what, const float *got, size_t c
     if (!case_int(p, name, (int64_t)count, (int64_t)want_count)) return;
     for (size_t i = 0; i < count && !case_failed(p); i++) {
         snprintf(name, sizeof name, "%s: row %zu", what, i);
-        const float *a = got + DETECT_BOX * i, *b = want + DETECT_BOX * i;
+        const float *a = got + NMS_BOX * i, *b = want + NMS_BOX * i;
         case_floats(p, name, a, b, 4, box_tolerance);
         case_floats(p, name, a + 4, b + 4, 1, score_tolerance);
         case_floats(p, name, a + 5, b + 5, 1, EXACT);
@@ -59,7 +59,7 @@ static void run_nms_case(parity *p, const yaml_node *about, int threads)
     nms_parameters parameters = metrics_nms(p, about, classes);
     detect_nms *nms;
     if (!case_ok(p, "nms", detect_nms_create(&parameters, classes, threads, &nms))) return;
-    size_t room = (size_t)parameters.most * DETECT_BOX;
+    size_t room = (size_t)parameters.most * NMS_BOX;
     float *boxes = parity_alloc(p, (size_t)images * room * sizeof *boxes);
     int *counts = parity_alloc(p, (size_t)images * sizeof *counts);
     bool good = case_ok(p, "nms", detect_nms_run(nms, in->f, images, in->shape.dim[1], boxes, counts));
@@ -74,7 +74,7 @@ static void run_nms_case(parity *p, const yaml_node *about, int threads)
         const npy *want = file ? parity_npy(p, "metrics/nms/%s", file) : NULL;
         if (want)
             metrics_check_boxes(p, what, boxes + (size_t)i * room, (size_t)counts[i], want->f,
-                                want->count / DETECT_BOX);
+                                want->count / NMS_BOX);
     }
 }
 

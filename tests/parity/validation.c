@@ -89,14 +89,14 @@ typedef struct found {
 static found recorded(parity *p, const validation *v)
 {
     size_t rows = (size_t)v->detections->shape.dim[0];
-    found f = {parity_alloc(p, rows * (size_t)v->images * DETECT_BOX * sizeof *f.boxes),
+    found f = {parity_alloc(p, rows * (size_t)v->images * NMS_BOX * sizeof *f.boxes),
                parity_alloc(p, (size_t)v->images * sizeof *f.counts), (int)rows};
     for (int n = 0; n < v->images; n++) {
         size_t first, count = recorded_boxes(v, n, &first);
         f.counts[n] = (int)count;
         for (size_t i = 0; i < count; i++)
-            memcpy(f.boxes + ((size_t)n * rows + i) * DETECT_BOX, v->detections->f + 7 * (first + i) + 1,
-                   DETECT_BOX * sizeof *f.boxes);
+            memcpy(f.boxes + ((size_t)n * rows + i) * NMS_BOX, v->detections->f + 7 * (first + i) + 1,
+                   NMS_BOX * sizeof *f.boxes);
     }
     return f;
 }
@@ -105,7 +105,7 @@ static found recorded(parity *p, const validation *v)
 static found suppress(parity *p, const validation *v, bool raw)
 {
     nms_parameters parameters = metrics_nms(p, v->about, v->heads.classes);
-    size_t room = (size_t)parameters.most * DETECT_BOX;
+    size_t room = (size_t)parameters.most * NMS_BOX;
     found f = {parity_alloc(p, (size_t)v->images * room * sizeof *f.boxes),
                parity_alloc(p, (size_t)v->images * sizeof *f.counts), parameters.most};
     detect_nms *nms;
@@ -128,8 +128,8 @@ static void check_suppression(parity *p, const validation *v)
         char what[32];
         found want = recorded(p, v);
         snprintf(what, sizeof what, "image %d", n);
-        metrics_check_boxes(p, what, f.boxes + (size_t)n * (size_t)f.most * DETECT_BOX, (size_t)f.counts[n],
-                            want.boxes + (size_t)n * (size_t)want.most * DETECT_BOX, (size_t)want.counts[n]);
+        metrics_check_boxes(p, what, f.boxes + (size_t)n * (size_t)f.most * NMS_BOX, (size_t)f.counts[n],
+                            want.boxes + (size_t)n * (size_t)want.most * NMS_BOX, (size_t)want.counts[n]);
     }
 }
 
@@ -137,7 +137,7 @@ static bool match_all(parity *p, const validation *v, const found *f, matching *
 {
     for (int n = 0; n < v->images; n++)
         if (!case_ok(p, "matching",
-                     matching_add(m, f->boxes + (size_t)n * (size_t)f->most * DETECT_BOX, (size_t)f->counts[n],
+                     matching_add(m, f->boxes + (size_t)n * (size_t)f->most * NMS_BOX, (size_t)f->counts[n],
                                   v->targets->f, (size_t)v->targets->shape.dim[0], n, v->width, v->height)))
             return false;
     return true;
@@ -226,7 +226,7 @@ static void check_losses(parity *p, const validation *v)
     int batches = 0;
     for (int n = 0; n < v->images; n += v->batch, batches++) {
         int images = n + v->batch < v->images ? v->batch : v->images - n, count = 0;
-        float *targets = parity_alloc(p, v->targets->count * sizeof *targets), items[DETECT_LOSS_ITEMS] = {0};
+        float *targets = parity_alloc(p, v->targets->count * sizeof *targets), items[LOSS_ITEMS] = {0};
         for (int64_t i = 0; i < v->targets->shape.dim[0]; i++) {
             const float *t = v->targets->f + 6 * i;
             if (t[0] < (float)n || t[0] >= (float)(n + images)) continue;

@@ -102,6 +102,8 @@ typedef struct loss_parameters {
     float box_gain, obj_gain, cls_gain, obj_weight, cls_weight, focal_gamma, anchor_t, ratio, scale;
 } loss_parameters;
 
+enum { LOSS_ITEMS = 4 }; /* what OP_LOSS gives: box, objectness, class, their sum */
+
 /* non_max_suppression() of utils/general.py. */
 typedef struct nms_parameters {
     float min_score;
@@ -110,9 +112,12 @@ typedef struct nms_parameters {
     bool multi_label; /* several labels a box; the reference: when classes > 1 */
     bool agnostic;    /* boxes of different classes suppress each other */
     bool merge;       /* average the boxes that overlap */
+    float time_limit; /* seconds for a batch, after which its other images count as empty; 0: none */
     const int *only;  /* classes wanted, NULL: all. Borrowed by the node */
     int only_count;
 } nms_parameters;
+
+enum { NMS_BOX = 6 }; /* what OP_NMS gives for each box: x1, y1, x2, y2, score, class */
 
 typedef enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM } optimizer_kind;
 

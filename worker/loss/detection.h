@@ -45,8 +45,6 @@ typedef struct loss_level {
     int height, width;
 } loss_level;
 
-enum { LOSS_ITEMS = 4 }; /* box, objectness, class, their sum */
-
 /* The loss of a batch. `levels` as many as the parameters have. A non-finite prediction where the loss reads it gives
  * non-finite items. Errors as loss_find_matches, and ERR_MEMORY. */
 status loss_detection(const loss_parameters *p, int images, const loss_level *levels, const float *targets,

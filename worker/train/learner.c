@@ -23,7 +23,7 @@ struct learner {
     optimizer *optimizer;
     shaped_plan *plans; /* the first is that of the largest shape, whose memory the others use */
     size_t plan_count, plan_room;
-    size_t last; /* plan of the last run, counted from 1; 0: none yet */
+    size_t last;    /* plan of the last run, counted from 1; 0: none yet */
     float *targets; /* padded to the plan's room */
     size_t targets_room;
 };
@@ -175,9 +175,9 @@ status learner_run(learner *l, const learner_batch *b, float items[LOSS_ITEMS])
     return l->ops->plan_read(p->plan, PLAN_VALUE, p->ends.items, items, LOSS_ITEMS * sizeof *items);
 }
 
-status learner_update(learner *l, const optimizer_values *values)
+status learner_update(learner *l, const float scalars[UPDATE_COUNT])
 {
-    return optimizer_step(l->optimizer, values);
+    return optimizer_step(l->optimizer, scalars);
 }
 
 status learner_clear(learner *l)

@@ -26,8 +26,6 @@ typedef struct learner_batch {
     int target_count;
 } learner_batch;
 
-enum { LOSS_ITEMS = 4 }; /* box, objectness, class, sum */
-
 /* Put the model (borrowed; read once) on the device. Its average starts as a copy. ERR_MEMORY, ERR_UNSUPPORTED. */
 status learner_create(const backend_ops *ops, device *d, const model *m, const learner_options *options, learner **out);
 void learner_destroy(learner **l);
@@ -35,7 +33,7 @@ void learner_destroy(learner **l);
 /* Forward and backward over a batch: gradients are added to, running statistics move. */
 status learner_run(learner *l, const learner_batch *batch, float items[LOSS_ITEMS]);
 /* One optimizer step; clears the gradients. */
-status learner_update(learner *l, const optimizer_values *values);
+status learner_update(learner *l, const float scalars[UPDATE_COUNT]);
 /* Drop gradients that no step has used. */
 status learner_clear(learner *l);
 

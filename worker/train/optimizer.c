@@ -1,8 +1,6 @@
 #include "worker/train/optimizer.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/array.h"
 
@@ -62,19 +60,9 @@ void optimizer_destroy(optimizer **o)
     *o = NULL;
 }
 
-status optimizer_step(optimizer *o, const optimizer_values *v)
+status optimizer_step(optimizer *o, const float scalars[UPDATE_COUNT])
 {
-    float scalars[UPDATE_COUNT];
-    double t = (double)(o->steps + 1);
-    for (int g = 0; g < UPDATE_GROUPS; g++) {
-        scalars[UPDATE_LR + g] = (float)v->lr[g];
-        scalars[UPDATE_DECAY + g] = (float)v->decay[g];
-    }
-    scalars[UPDATE_MOMENTUM] = (float)v->momentum;
-    scalars[UPDATE_CORRECTION_1] = (float)(1 - pow(v->momentum, t));
-    scalars[UPDATE_CORRECTION_2] = (float)(1 - pow(0.999, t));
-    scalars[UPDATE_AVERAGE_DECAY] = o->o.average ? (float)v->average_decay : -1;
-    TRY(o->ops->plan_write(o->plan, PLAN_VALUE, o->scalars, scalars, sizeof scalars));
+    TRY(o->ops->plan_write(o->plan, PLAN_VALUE, o->scalars, scalars, UPDATE_COUNT * sizeof *scalars));
     TRY(o->ops->plan_run(o->plan));
     o->steps++;
     return OK;

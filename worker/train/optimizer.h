@@ -17,19 +17,13 @@ typedef struct optimizer_options {
     buffer *average;             /* borrowed; NULL: no moving average */
 } optimizer_options;
 
-/* What a step is taken with. */
-typedef struct optimizer_values {
-    double lr[UPDATE_GROUPS], decay[UPDATE_GROUPS]; /* a group each: 0 norm weights, 1 weights with decay, 2 biases */
-    double momentum;                                /* of SGD; beta1 of Adam */
-    double average_decay;                           /* of the moving average in this step */
-} optimizer_values;
-
 /* Momentum and squares start at zero. ERR_MEMORY. */
 status optimizer_create(const backend_ops *ops, device *d, const optimizer_options *options, optimizer **out);
 void optimizer_destroy(optimizer **o);
 
-/* Move the weights by the gradients gathered since the last step, move the average, clear the gradients. */
-status optimizer_step(optimizer *o, const optimizer_values *values);
+/* Move the weights by the gradients gathered since the last step, move the average, clear the gradients. `scalars`: what
+ * OP_UPDATE takes, as schedule_scalars makes them. */
+status optimizer_step(optimizer *o, const float scalars[UPDATE_COUNT]);
 
 /* For checkpoints: momentum (Adam: first moment) and squares (Adam's second moment, else nothing), arena_count values each, and
  * the number of steps taken. */

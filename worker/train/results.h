@@ -18,8 +18,7 @@
 #include "common/hyp.h"
 #include "common/status.h"
 #include "common/text.h"
-
-enum { LOSS_ITEMS = 4 }; /* box, obj, cls, their sum */
+#include "worker/backend/graph.h"
 
 /* Means of the loss over the batches of an epoch, rounded to float32 after every step as the reference's tensor is:
  * mean = (mean * i + items) / (i + 1) after i batches. {0} is the start. */

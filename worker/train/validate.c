@@ -9,7 +9,7 @@
 #include "common/progress.h"
 #include "common/text.h"
 
-enum { BOXES_MOST = 300, BOX_VALUES = 6 };
+enum { BOXES_MOST = 300 }; /* an image, as the reference keeps */
 
 /* A plan for one shape of batch: rectangular batches come in a few. */
 typedef struct shaped_plan {
@@ -111,7 +111,8 @@ static status write_inputs(validator *v, const shaped_plan *p, const batch *b)
     int32_t count = b->target_count;
     TRY(array_room(&v->targets, &v->targets_room, values));
     if (count) memcpy(v->targets, b->targets, (size_t)count * LOADER_TARGET_COLUMNS * sizeof *v->targets);
-    TRY(ops->plan_write(p->plan, PLAN_VALUE, p->ends.pixels, b->images, (size_t)b->count * (size_t)b->height * (size_t)b->width * 3));
+    TRY(ops->plan_write(p->plan, PLAN_VALUE, p->ends.pixels, b->images,
+                        (size_t)b->count * (size_t)b->height * (size_t)b->width * 3));
     TRY(ops->plan_write(p->plan, PLAN_VALUE, p->ends.targets, v->targets, values * sizeof *v->targets));
     return ops->plan_write(p->plan, PLAN_VALUE, p->ends.target_count, &count, sizeof count);
 }
@@ -120,13 +121,13 @@ static status write_inputs(validator *v, const shaped_plan *p, const batch *b)
 static status match_boxes(validator *v, const shaped_plan *p, const batch *b, matching *found)
 {
     const backend_ops *ops = v->o.ops;
-    size_t values = (size_t)b->count * BOXES_MOST * BOX_VALUES;
+    size_t values = (size_t)b->count * BOXES_MOST * NMS_BOX;
     TRY(array_room(&v->boxes, &v->boxes_room, values));
     TRY(array_room(&v->counts, &v->counts_room, (size_t)b->count));
     TRY(ops->plan_read(p->plan, PLAN_VALUE, p->ends.boxes, v->boxes, values * sizeof *v->boxes));
     TRY(ops->plan_read(p->plan, PLAN_VALUE, p->ends.box_counts, v->counts, (size_t)b->count * sizeof *v->counts));
     for (int i = 0; i < b->count; i++)
-        TRY(matching_add(found, v->boxes + (size_t)i * BOXES_MOST * BOX_VALUES, (size_t)v->counts[i], b->targets,
+        TRY(matching_add(found, v->boxes + (size_t)i * BOXES_MOST * NMS_BOX, (size_t)v->counts[i], b->targets,
                          (size_t)b->target_count, i, b->width, b->height));
     return OK;
 }

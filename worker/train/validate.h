@@ -12,22 +12,23 @@
 typedef struct validator validator;
 
 typedef struct validator_options {
-    const backend_ops *ops;  /* borrowed, as are all pointers here, until the validator is destroyed */
+    const backend_ops *ops; /* borrowed, as are all pointers here, until the validator is destroyed */
     device *device;
     const model *model;
-    buffer *weights;         /* that are validated: the moving average in training */
+    buffer *weights; /* that are validated: the moving average in training */
     precision precision;
-    loss_parameters loss;    /* without heads */
+    loss_parameters loss;     /* without heads */
     float min_score, max_iou; /* .001 and .6 in training, .65 alone */
-    bool merge;              /* average the boxes that overlap */
-    double time_limit;       /* seconds of suppression a batch, after which the rest of its pictures counts as empty; 0: none */
-    loader *loader;          /* rectangular batches, not augmented */
+    bool merge;               /* average the boxes that overlap */
+    double
+        time_limit; /* seconds of suppression a batch, after which the rest of its pictures counts as empty; 0: none */
+    loader *loader; /* rectangular batches, not augmented */
 } validator_options;
 
 typedef struct validation {
     double results[RESULT_COUNT]; /* P R mAP@.5 mAP@.5:.95, mean losses box obj cls */
     ap_summary summary;
-    double *maps;                 /* one a class; that over all for classes without targets */
+    double *maps; /* one a class; that over all for classes without targets */
     double seconds, inference_seconds;
 } validation;
 

@@ -28,8 +28,6 @@ typedef struct detect_view {
 
 /* ---- loss ---- */
 
-enum { DETECT_LOSS_ITEMS = 4 }; /* box, objectness, class, their sum */
-
 typedef struct detect_loss detect_loss;
 
 /* `views`: one a level, all of the same number of images; copied, the memory they point to must stay. `targets_most` is the
@@ -42,7 +40,7 @@ void detect_loss_destroy(detect_loss **l);
  * w, h), the boxes normalized. A non-finite prediction where the loss reads it gives non-finite items, never an error.
  * ERR_ARGUMENT, naming the row, for more targets than room, an image outside the batch or, with several classes, a class
  * that the model does not have; then nothing is written. */
-status detect_loss_run(detect_loss *l, const float *targets, int count, float items[DETECT_LOSS_ITEMS]);
+status detect_loss_run(detect_loss *l, const float *targets, int count, float items[LOSS_ITEMS]);
 
 /* ---- decoding ---- */
 
@@ -53,8 +51,6 @@ int64_t detect_rows(const detect_view *views, const detect_parameters *p);
 void detect_decode(const detect_view *views, const detect_parameters *p, int threads, float *out);
 
 /* ---- suppression ---- */
-
-enum { DETECT_BOX = 6 }; /* x1, y1, x2, y2, score, class */
 
 typedef struct detect_nms detect_nms;
 

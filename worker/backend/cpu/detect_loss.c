@@ -379,7 +379,7 @@ static status check_targets(const detect_loss *l, const float *targets, int coun
     return OK;
 }
 
-status detect_loss_run(detect_loss *l, const float *targets, int count, float items[DETECT_LOSS_ITEMS])
+status detect_loss_run(detect_loss *l, const float *targets, int count, float items[LOSS_ITEMS])
 {
     TRY(check_targets(l, targets, count));
     l->targets = targets;

@@ -277,13 +277,13 @@ static int write_boxes(const detect_nms *n, const nms_thread *t, int kept, float
     int count = 0;
     for (int i = 0; i < kept; i++) {
         const candidate *c = &t->items[t->kept[i].candidate];
-        float *box = out + (size_t)count * DETECT_BOX;
-        memcpy(box, (float[DETECT_BOX]){c->x1, c->y1, c->x2, c->y2, c->score, (float)c->class},
-               DETECT_BOX * sizeof *box);
+        float *box = out + (size_t)count * NMS_BOX;
+        memcpy(box, (float[NMS_BOX]){c->x1, c->y1, c->x2, c->y2, c->score, (float)c->class},
+               NMS_BOX * sizeof *box);
         if (merging && merge(n, t, &t->kept[i], box) < 2) continue; /* a box that no other confirms is dropped */
         count++;
     }
-    memset(out + (size_t)count * DETECT_BOX, 0, (size_t)(n->p.most - count) * DETECT_BOX * sizeof *out);
+    memset(out + (size_t)count * NMS_BOX, 0, (size_t)(n->p.most - count) * NMS_BOX * sizeof *out);
     return count;
 }
 
@@ -299,7 +299,7 @@ static void thin_images(int index, int threads, void *state)
         if (t->result == OK) t->result = sort_by_score(t);
         if (t->result != OK) break;
         n->counts[image] =
-            write_boxes(n, t, select_boxes(n, t), n->boxes + (size_t)image * (size_t)n->p.most * DETECT_BOX);
+            write_boxes(n, t, select_boxes(n, t), n->boxes + (size_t)image * (size_t)n->p.most * NMS_BOX);
     }
 }
 
