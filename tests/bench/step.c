@@ -110,9 +110,7 @@ static status run_precision(const step_options *o, const backend_ops *ops, devic
                             const learner_batch *b, precision precision, const char *name)
 {
     learner_options options = {.precision = precision, .loss = scratch_loss(m), .target_room = b->target_count};
-    options.images = b->images;
-    options.height = b->height;
-    options.width = b->width;
+    options.largest = *b;
     learner *l;
     double started = clock_seconds(), seconds = 0, ceiling;
     char label[64];

@@ -125,12 +125,8 @@ status learner_create(const backend_ops *ops, device *d, const model *m, const l
     if (l->o.target_room < 1) l->o.target_room = 1;
     status s = make_buffers(l);
     if (s == OK) s = make_optimizer(l);
-    learner_batch largest = {.bytes = true,
-                             .images = options->images,
-                             .height = options->height,
-                             .width = options->width};
     shaped_plan *first;
-    if (s == OK && options->images) s = find_plan(l, &largest, &first);
+    if (s == OK && options->largest.images) s = find_plan(l, &options->largest, &first);
     if (s != OK) learner_destroy(&l);
     *out = l;
     return s;

@@ -8,15 +8,6 @@
 
 typedef struct learner learner;
 
-typedef struct learner_options {
-    precision precision;
-    loss_parameters loss; /* without heads: those of the model */
-    optimizer_kind kind;
-    int images, height,
-        width;       /* the largest batch and pictures that will come: their plan's memory serves all others */
-    int target_room; /* targets a batch to begin with; grows */
-} learner_options;
-
 typedef struct learner_batch {
     const void *pixels; /* images x height x width x 3, uint8; or float32 (images, 3, height, width) */
     bool bytes;
@@ -25,6 +16,15 @@ typedef struct learner_batch {
     const float *targets;            /* rows of image, class, x, y, w, h */
     int target_count;
 } learner_batch;
+
+typedef struct learner_options {
+    precision precision;
+    loss_parameters loss; /* without heads: those of the model */
+    optimizer_kind kind;
+    learner_batch
+        largest;     /* shape of the largest that will come: its plan's memory serves all others. No images: unknown */
+    int target_room; /* targets a batch to begin with; grows */
+} learner_options;
 
 /* Put the model (borrowed; read once) on the device. Its average starts as a copy. ERR_MEMORY, ERR_UNSUPPORTED. */
 status learner_create(const backend_ops *ops, device *d, const model *m, const learner_options *options, learner **out);

@@ -150,22 +150,18 @@ static status run_batch(validator *v, const batch *b, matching *found, validatio
 
 static status run_batches(validator *v, matching *found, validation *out)
 {
+    static const char words[] = "validating";
     int batches = loader_batches(v->o.loader), done = 0;
-    text heading = {0};
     progress bar;
     const batch *b;
-    ap_heading(&heading);
     progress_start(&bar, batches, "batch");
     status s = loader_start_epoch(v->o.loader, 0, NULL);
     while (s == OK && (s = loader_next(v->o.loader, &b)) == OK) {
         s = run_batch(v, b, found, out);
-        progress_show(&bar, ++done, text_string(&heading));
+        progress_show(&bar, ++done, words);
     }
-    if (s == ERR_END) {
-        s = OK;
-        if (bar.terminal) progress_finish(&bar, text_string(&heading));
-    }
-    text_free(&heading);
+    if (s == ERR_END) s = OK;
+    if (s == OK && bar.terminal) progress_finish(&bar, words);
     for (int i = 0; i < 3; i++) out->results[FITNESS_TERMS + i] /= batches;
     return s;
 }

@@ -35,7 +35,7 @@ typedef struct validation {
 status validator_create(const validator_options *options, validator **out);
 void validator_destroy(validator **v);
 
-/* Go through the whole data set. `heading` is shown before the progress. Free *out with validation_free, whatever is returned. */
+/* Go through the whole data set. Free *out with validation_free, whatever is returned. */
 status validator_run(validator *v, validation *out);
 void validation_free(validation *v);
 

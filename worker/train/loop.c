@@ -1,0 +1,218 @@
+/* loop.c - the epochs of a training. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "worker/data/draw.h"
+#include "worker/train/training_inner.h"
+
+/* How fast it goes, averaged over the last seconds. */
+typedef struct speedometer {
+    double started, per_s;
+    int64_t images;
+} speedometer;
+
+static void count_images(speedometer *s, int64_t images)
+{
+    double now = clock_seconds();
+    s->images += images;
+    if (now - s->started < 1 && s->per_s > 0) return;
+    if (now > s->started) s->per_s = (double)s->images / (now - s->started);
+    s->started = now;
+    s->images = 0;
+}
+
+/* ---- one batch ---- */
+
+/* Multi-scale: the size of this batch's longer side, stretched to multiples of the stride. */
+static void choose_size(const training *t, int64_t epoch, int64_t step, learner_batch *b)
+{
+    draw d = draw_keyed((uint64_t)t->o->seed, DRAW_SIZE, epoch, step);
+    double scale =
+        (double)draw_image_size(&d, t->image_size, t->stride) / (b->height > b->width ? b->height : b->width);
+    int height = (int)ceil(b->height * scale / t->stride) * t->stride;
+    int width = (int)ceil(b->width * scale / t->stride) * t->stride;
+    if (height == b->height && width == b->width) return;
+    b->resize_height = height;
+    b->resize_width = width;
+}
+
+static status check_loss(const float items[LOSS_ITEMS], int64_t epoch, int64_t step)
+{
+    if (isfinite(items[LOSS_ITEMS - 1])) return OK;
+    return FAIL(ERR_NOT_FINITE, "epoch %lld, batch %lld: the loss is not finite (box %g, objectness %g, class %g)",
+                (long long)epoch, (long long)step, (double)items[0], (double)items[1], (double)items[2]);
+}
+
+static status train_batch(training *t, const batch *b, int64_t epoch, int64_t step, loss_means *means, double *loss)
+{
+    learner_batch batch = {.pixels = b->images,
+                           .bytes = true,
+                           .images = b->count,
+                           .height = b->height,
+                           .width = b->width};
+    batch.targets = b->targets;
+    batch.target_count = b->target_count;
+    if (t->o->multi_scale) choose_size(t, epoch, step, &batch);
+    float items[LOSS_ITEMS];
+    schedule_step now = schedule_at(&t->schedule, epoch, step + epoch * t->schedule.o.batches);
+    TRY(learner_run(t->learner, &batch, items));
+    t->model.batches_tracked++;
+    TRY(check_loss(items, epoch, step));
+    if (now.update) {
+        float scalars[UPDATE_COUNT];
+        t->averages++;
+        schedule_scalars(&t->schedule, &now, optimizer_steps(learner_optimizer(t->learner)) + 1, t->averages, scalars);
+        TRY(learner_update(t->learner, scalars));
+    }
+    loss_means_add(means, items);
+    memcpy(t->row.losses, means->items, sizeof t->row.losses);
+    t->row.targets = b->target_count;
+    t->row.img_size = batch.resize_width ? batch.resize_width : batch.width;
+    *loss = (double)items[LOSS_ITEMS - 1];
+    return OK;
+}
+
+/* ---- one epoch ---- */
+
+/* With --image-weights pictures are drawn by how badly their classes do. */
+static status start_epoch(training *t, int64_t epoch)
+{
+    TRY(learner_clear(t->learner));
+    if (!t->o->image_weights) return loader_start_epoch(t->train_loader, epoch, NULL);
+    int count = t->train_data->count;
+    double *classes = NULL, *weights = NULL;
+    int *order = NULL;
+    status s = array_new(&classes, (size_t)t->classes);
+    if (s == OK) s = array_new(&weights, (size_t)count);
+    if (s == OK) s = array_new(&order, (size_t)count);
+    if (s == OK) {
+        draw d = draw_keyed((uint64_t)t->o->seed, DRAW_WEIGHTED, epoch, 0);
+        dataset_class_weights(t->train_data, classes);
+        s = dataset_image_weights(t->train_data, classes, t->maps, weights);
+        if (s == OK) s = draw_weighted(&d, weights, count, order);
+    }
+    if (s == OK) s = loader_start_epoch(t->train_loader, epoch, order);
+    free(classes);
+    free(weights);
+    free(order);
+    return s;
+}
+
+static status train_epoch(training *t, int64_t epoch, speedometer *speed)
+{
+    const batch *b;
+    loss_means means = {0};
+    t->row.epoch = epoch;
+    t->row.epochs = t->epochs;
+    t->watch->epoch(t->watch->state, epoch);
+    t->blame = REASON_DATA;
+    TRY(start_epoch(t, epoch));
+    status s;
+    int64_t step = 0;
+    while ((s = loader_next(t->train_loader, &b)) == OK) {
+        training_progress p = {.row = &t->row, .steps = t->schedule.o.batches};
+        t->blame = REASON_ERROR;
+        TRY(train_batch(t, b, epoch, step, &means, &p.loss));
+        count_images(speed, b->count);
+        p.step = ++step;
+        p.images_per_s = speed->per_s;
+        t->watch->progress(t->watch->state, &p);
+        if (t->watch->wish(t->watch->state) == WISH_STOP)
+            return FAIL(ERR_STOPPED, "stopped in epoch %lld", (long long)epoch);
+        t->blame = REASON_DATA;
+    }
+    return s == ERR_END ? OK : s;
+}
+
+static status validate(training *t, int64_t epoch)
+{
+    validation v;
+    text table = {0};
+    t->blame = REASON_DATA;
+    status s = validator_run(t->validator, &v);
+    if (s == OK) {
+        char *item = (char *)"item", *const *names = t->o->single_cls ? &item : t->request->data->names;
+        memcpy(t->row.metrics, v.results, sizeof t->row.metrics);
+        memcpy(t->maps, v.maps, (size_t)t->classes * sizeof *t->maps);
+        ap_print(&v.summary, names, t->classes, false, &table);
+        training_validated report = {epoch, v.results, fitness(v.results, fitness_weights_default),
+                                     text_string(&table)};
+        s = text_status(&table);
+        t->watch->validated(t->watch->state, &report);
+    }
+    text_free(&table);
+    validation_free(&v);
+    t->blame = REASON_ERROR;
+    return s;
+}
+
+static status finish_epoch(training *t, int64_t epoch)
+{
+    bool final = epoch + 1 == t->epochs;
+    if (!t->o->notest || final) TRY(validate(t, epoch));
+    TRY(results_append(t->results_path, &t->row));
+    double now = fitness(t->row.metrics, fitness_weights_default);
+    if (now > t->best_fitness) t->best_fitness = now;
+    if (t->o->nosave && (!final || t->request->candidate)) return OK;
+    TRY(training_save(t, t->last_path, epoch, final));
+    return t->best_fitness == now ? training_save(t, t->best_path, epoch, final) : OK;
+}
+
+/* ---- the end ---- */
+
+/* last.pt and best.pt without what only training needs, under names with --name in them unless that is a number. */
+static status keep_result(const training *t, const char *path)
+{
+    const char *name = t->o->name;
+    long long number;
+    if (!fs_exists(path)) return OK;
+    text renamed = {0};
+    const char *extension = path_extension(path);
+    text_add(&renamed, "%.*s%s%s%s", (int)(extension - path), path, *name && !text_to_long(name, &number) ? "_" : "",
+             name, extension);
+    status s = text_status(&renamed);
+    if (s == OK && strcmp(text_string(&renamed), path) && rename(path, text_string(&renamed)))
+        s = FAIL(ERR_IO, "cannot rename %s to %s", path, text_string(&renamed));
+    if (s == OK && !strcmp(extension, ".pt")) s = checkpoint_strip(text_string(&renamed));
+    text_free(&renamed);
+    return s;
+}
+
+static status run_epochs(training *t, training_result *out)
+{
+    speedometer speed = {.started = clock_seconds()};
+    for (int64_t epoch = t->start_epoch; epoch < t->epochs; epoch++) {
+        TRY(train_epoch(t, epoch, &speed));
+        TRY(finish_epoch(t, epoch));
+        out->epochs++;
+        out->best_fitness = t->best_fitness;
+        memcpy(out->results, t->row.metrics, sizeof out->results);
+    }
+    if (t->request->candidate && t->o->nosave) return OK;
+    const char *const kept[] = {t->last_path, t->best_path, t->results_path};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) TRY(keep_result(t, kept[i]));
+    return OK;
+}
+
+status training_run(const training_request *request, const training_watch *watch, training_result *out,
+                    trainer_reason *reason)
+{
+    *out = (training_result){0};
+    training t = {.request = request, .o = request->options, .watch = watch, .blame = REASON_ERROR};
+    double started = clock_seconds();
+    status s = training_setup(&t);
+    if (s == OK) s = run_epochs(&t, out);
+    out->seconds = clock_seconds() - started;
+    if (reason)
+        *reason = s == ERR_NOT_FINITE ? REASON_NAN
+                  : s == ERR_MEMORY   ? REASON_MEMORY
+                  : s == ERR_DEVICE   ? REASON_DEVICE
+                                      : t.blame;
+    training_teardown(&t);
+    return s;
+}

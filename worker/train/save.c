@@ -1,0 +1,258 @@
+/* save.c - a training to a checkpoint and back.
+ *
+ * What the reference keeps goes under its names: the averaged model, the optimizer, best fitness, results.txt. What going on
+ * exactly as if nothing had happened needs besides goes under "mendel": the raw weights, the counts of steps and averages, the
+ * last metrics. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "worker/train/training_inner.h"
+
+/* ---- saving ---- */
+
+/* Memory behind a checkpoint while it is written. */
+typedef struct saver {
+    float *average, *weights, *momentum, *squares; /* arenas */
+    checkpoint_array *model, *raw, *moments[2];    /* one a weight; moments: one a parameter, group by group */
+    checkpoint_number *numbers;
+    char *results, (*number_names)[32];
+    size_t parameters;
+} saver;
+
+static void saver_free(saver *s)
+{
+    free(s->average);
+    free(s->weights);
+    free(s->momentum);
+    free(s->squares);
+    free(s->model);
+    free(s->raw);
+    free(s->moments[0]);
+    free(s->moments[1]);
+    free(s->numbers);
+    free(s->number_names);
+    free(s->results);
+}
+
+/* A weight under its name; anchor_grid gets back the dimensions of 1 that the reference's has. */
+static checkpoint_array describe(const training *t, const weight *w, const float *arena)
+{
+    checkpoint_array a = {.name = w->name, .rank = w->shape.rank};
+    memcpy(a.shape, w->shape.dim, sizeof a.shape);
+    if (w->kind == WEIGHT_COUNTER) {
+        a.rank = 0;
+        a.integer = t->model.batches_tracked;
+        return a;
+    }
+    a.values = arena + w->offset;
+    if (w->kind == WEIGHT_ANCHORS && strstr(w->name, "anchor_grid")) {
+        const int64_t shape[] = {w->shape.dim[0], 1, w->shape.dim[1], 1, 1, 2};
+        a.rank = 6;
+        memcpy(a.shape, shape, sizeof shape);
+    }
+    return a;
+}
+
+static status read_arenas(training *t, saver *s)
+{
+    size_t count = (size_t)t->model.arena_count;
+    TRY(array_new(&s->average, count));
+    TRY(array_new(&s->weights, count));
+    TRY(array_new(&s->momentum, count));
+    TRY(array_new(&s->squares, count));
+    TRY(learner_read(t->learner, ARENA_AVERAGE, s->average));
+    TRY(learner_read(t->learner, ARENA_WEIGHTS, s->weights));
+    return optimizer_read(learner_optimizer(t->learner), s->momentum, s->squares);
+}
+
+static status list_arrays(training *t, saver *s)
+{
+    const model *m = &t->model;
+    TRY(array_new(&s->model, m->count));
+    TRY(array_new(&s->raw, m->count));
+    TRY(array_new(&s->moments[0], m->count));
+    TRY(array_new(&s->moments[1], m->count));
+    for (size_t i = 0; i < m->count; i++) {
+        s->model[i] = describe(t, &m->weights[i], s->average);
+        s->raw[i] = describe(t, &m->weights[i], s->weights);
+    }
+    for (int group = 0; group < UPDATE_GROUPS; group++)
+        for (size_t i = 0; i < m->count; i++) {
+            if (m->weights[i].kind != WEIGHT_PARAMETER || model_group(&m->weights[i]) != group) continue;
+            s->moments[0][s->parameters] = describe(t, &m->weights[i], s->momentum);
+            s->moments[1][s->parameters++] = describe(t, &m->weights[i], s->squares);
+        }
+    return OK;
+}
+
+static void add_number(saver *s, size_t *count, const char *name, int index, double value)
+{
+    snprintf(s->number_names[*count], sizeof *s->number_names, index < 0 ? "%s" : "%s%d", name, index);
+    s->numbers[*count] = (checkpoint_number){s->number_names[*count], value};
+    ++*count;
+}
+
+static status list_numbers(const training *t, saver *s, size_t *count)
+{
+    size_t room = 4 + RESULT_COUNT + (size_t)t->classes;
+    TRY(array_new(&s->numbers, room));
+    TRY(array_new(&s->number_names, room));
+    *count = 0;
+    add_number(s, count, "averages", -1, (double)t->averages);
+    add_number(s, count, "batches_tracked", -1, (double)t->model.batches_tracked);
+    add_number(s, count, "seed", -1, (double)t->o->seed);
+    for (int i = 0; i < RESULT_COUNT; i++) add_number(s, count, "result", i, t->row.metrics[i]);
+    for (int i = 0; i < t->classes; i++) add_number(s, count, "map", i, t->maps[i]);
+    return OK;
+}
+
+static checkpoint_optimizer describe_optimizer(const training *t, const saver *s, int64_t epoch)
+{
+    int64_t last = (epoch + 1) * t->schedule.o.batches - 1;
+    schedule_step step = schedule_at(&t->schedule, epoch, last);
+    checkpoint_optimizer o = {.kind = t->schedule.o.optimizer, .steps = optimizer_steps(learner_optimizer(t->learner))};
+    for (int group = 0; group < UPDATE_GROUPS; group++) {
+        checkpoint_group *g = &o.groups[group];
+        g->lr = step.lr[group];
+        g->initial_lr = t->schedule.o.lr0;
+        g->weight_decay = group == 1 ? t->schedule.weight_decay : 0;
+        g->momentum = step.momentum;
+        for (size_t i = 0; i < t->model.count; i++)
+            g->count += t->model.weights[i].kind == WEIGHT_PARAMETER && model_group(&t->model.weights[i]) == group;
+    }
+    bool begun = o.steps > 0;
+    o.momentum = (checkpoint_arrays){s->moments[0], begun ? s->parameters : 0};
+    if (o.kind == OPTIMIZER_ADAM) o.squares = (checkpoint_arrays){s->moments[1], begun ? s->parameters : 0};
+    return o;
+}
+
+static status write_checkpoint(training *t, saver *s, const char *path, int64_t epoch, bool final)
+{
+    static const char *const item[] = {"item"};
+    size_t numbers, length;
+    TRY(read_arenas(t, s));
+    TRY(list_arrays(t, s));
+    TRY(list_numbers(t, s, &numbers));
+    TRY(fs_read(t->results_path, 0, &s->results, &length));
+    const checkpoint_text texts[] = {{"version", MENDEL_VERSION}, {"precision", precision_name(t->precision)}};
+    checkpoint c = {
+        .epoch = epoch,
+        .best_fitness = t->best_fitness,
+        .training_results = s->results,
+        .yaml = t->model.config.text,
+        .names = t->o->single_cls ? item : (const char *const *)t->request->data->names,
+        .heads = model_heads(&t->model),
+        .model = {s->model, t->model.count},
+        .has_optimizer = !final,
+        .has_progress = !final,
+        .weights = {s->raw, t->model.count},
+        .numbers = s->numbers,
+        .number_count = numbers,
+        .texts = texts,
+        .text_count = sizeof texts / sizeof *texts,
+    };
+    if (!final) c.optimizer = describe_optimizer(t, s, epoch);
+    return checkpoint_save(&c, path);
+}
+
+status training_save(training *t, const char *path, int64_t epoch, bool final)
+{
+    saver s = {0};
+    status result = write_checkpoint(t, &s, path, epoch, final);
+    saver_free(&s);
+    return result;
+}
+
+/* ---- loading ---- */
+
+static int64_t count_of(const checkpoint_array *a)
+{
+    int64_t count = 1;
+    for (int i = 0; i < a->rank; i++) count *= a->shape[i];
+    return count;
+}
+
+/* Do the shapes agree, dimensions of 1 aside in the anchors? */
+static bool fits(const weight *w, const checkpoint_array *a)
+{
+    if (w->kind == WEIGHT_COUNTER) return !a->values;
+    if (!a->values || count_of(a) != shape_count(&w->shape)) return false;
+    if (w->kind == WEIGHT_ANCHORS) return true;
+    if (a->rank != w->shape.rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->shape[i] != w->shape.dim[i]) return false;
+    return true;
+}
+
+void training_transfer(training *t, const checkpoint *c, const char *path)
+{
+    model *m = &t->model;
+    size_t transferred = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const weight *w = &m->weights[i];
+        const checkpoint_array *a = checkpoint_find(&c->model, w->name);
+        if (!a || !fits(w, a) || (*t->o->cfg && strstr(w->name, "anchor"))) continue;
+        if (w->kind == WEIGHT_COUNTER) m->batches_tracked = a->integer;
+        else memcpy(m->arena + w->offset, a->values, (size_t)shape_count(&w->shape) * sizeof(float));
+        transferred++;
+    }
+    log_info("Transferred %zu/%zu items from %s", transferred, m->count, path);
+}
+
+/* Every array of a list that the model has, into an arena. */
+static status gather(const training *t, const checkpoint_arrays *from, bool all, float *arena)
+{
+    for (size_t i = 0; i < t->model.count; i++) {
+        const weight *w = &t->model.weights[i];
+        const checkpoint_array *a = checkpoint_find(from, w->name);
+        if (w->kind == WEIGHT_COUNTER || (!a && !all)) continue;
+        if (!a || !fits(w, a)) return FAIL(ERR_FORMAT, "%s: %s does not fit the model", t->o->weights, w->name);
+        memcpy(arena + w->offset, a->values, (size_t)shape_count(&w->shape) * sizeof(float));
+    }
+    return OK;
+}
+
+static status restore_optimizer(training *t, const checkpoint *c, float *momentum, float *squares)
+{
+    const checkpoint_optimizer *o = &c->optimizer;
+    if (o->kind != t->schedule.o.optimizer)
+        return FAIL(ERR_ARGUMENT, "%s was trained with %s: %s --adam", t->o->weights,
+                    o->kind == OPTIMIZER_ADAM ? "Adam" : "SGD", o->kind == OPTIMIZER_ADAM ? "give" : "leave out");
+    TRY(gather(t, &o->momentum, false, momentum));
+    TRY(gather(t, &o->squares, false, squares));
+    return optimizer_write(learner_optimizer(t->learner), o->steps, momentum, squares);
+}
+
+status training_restore(training *t, const checkpoint *c)
+{
+    float *arena = NULL, *squares = NULL;
+    size_t count = (size_t)t->model.arena_count;
+    status s = array_new(&arena, count);
+    if (s == OK) s = array_new(&squares, count);
+    if (s == OK) s = restore_optimizer(t, c, arena, squares);
+    if (s == OK && c->has_progress) {
+        char name[32];
+        t->averages = (int64_t)checkpoint_get_number(c, "averages", (double)t->averages);
+        t->model.batches_tracked =
+            (int64_t)checkpoint_get_number(c, "batches_tracked", (double)t->model.batches_tracked);
+        for (int i = 0; i < RESULT_COUNT; i++) {
+            snprintf(name, sizeof name, "result%d", i);
+            t->row.metrics[i] = checkpoint_get_number(c, name, 0);
+        }
+        for (int i = 0; i < t->classes; i++) {
+            snprintf(name, sizeof name, "map%d", i);
+            t->maps[i] = checkpoint_get_number(c, name, 0);
+        }
+        memcpy(arena, t->model.arena, count * sizeof *arena);
+        s = gather(t, &c->weights, true, arena);
+        if (s == OK) s = learner_write(t->learner, ARENA_WEIGHTS, arena);
+    }
+    free(arena);
+    free(squares);
+    return s;
+}

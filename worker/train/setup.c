@@ -1,0 +1,322 @@
+/* setup.c - everything between the options and the first batch. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "common/cores.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "worker/backend/load.h"
+#include "worker/data/anchors.h"
+#include "worker/loss/detection.h"
+#include "worker/train/training_inner.h"
+
+/* ---- device ---- */
+
+static const char *const precision_names[PRECISION_COUNT] = {"fp32", "bf16", "fp16"};
+
+const char *precision_name(precision p)
+{
+    return precision_names[p];
+}
+
+/* As many as were asked for, else as OpenMP was told (a worker does), else a core each. */
+static int choose_threads(int64_t wish)
+{
+    long long told;
+    const char *environment = getenv("OMP_NUM_THREADS");
+    if (wish > 0) return (int)wish;
+    if (environment && text_to_long(environment, &told) && told > 0 && told <= cores_available()) return (int)told;
+    return cores_available();
+}
+
+status training_open_device(const char *name, int64_t threads, const backend_ops **ops, device **out)
+{
+    device_options options = {.threads = choose_threads(threads)};
+    *out = NULL;
+    if (*name && strcmp(name, "cpu"))
+        return FAIL(ERR_UNSUPPORTED, "--device %s: this version trains on 'cpu' only", name);
+    TRY(backend_load("cpu", ops));
+    return (*ops)->open(0, &options, out);
+}
+
+status training_choose_precision(const device_info *device, int wish, precision *out)
+{
+    static const precision wishes[] =
+        {[TRAIN_FP32] = PRECISION_FP32, [TRAIN_BF16] = PRECISION_BF16, [TRAIN_FP16] = PRECISION_FP16};
+    *out = wish == TRAIN_AUTO ? device->best : wishes[wish];
+    if (device->supports[*out]) return OK;
+    return FAIL(ERR_UNSUPPORTED, "--precision %s: %s cannot", precision_name(*out), device->name);
+}
+
+static status open_device(training *t)
+{
+    t->blame = REASON_DEVICE;
+    TRY(training_open_device(t->o->device, t->o->threads, &t->ops, &t->device));
+    t->ops->info(t->device, &t->info);
+    return training_choose_precision(&t->info, t->o->precision, &t->precision);
+}
+
+/* ---- model ---- */
+
+static void log_model(const model *m, int size)
+{
+    text words = {0};
+    model_table(m, &words);
+    model_summary(m, &words);
+    text_add(&words, ", %.1f GFLOPS", model_gflops(m, size, size));
+    log_info("%s", text_string(&words));
+    text_free(&words);
+}
+
+static status make_model(training *t, const checkpoint *from)
+{
+    const training_request *r = t->request;
+    const char *yaml_text = r->model_yaml ? r->model_yaml : from ? from->yaml : NULL;
+    model_config config;
+    t->blame = REASON_REFUSED;
+    if (!yaml_text) return FAIL(ERR_ARGUMENT, "%s holds no model yaml: give one with --cfg", t->o->weights);
+    TRY(model_config_parse(r->model_yaml ? r->model_name : t->o->weights, yaml_text, t->classes, &config));
+    TRY(model_create(&config, &t->model));
+    model_init(&t->model, (uint64_t)t->o->seed);
+    for (int i = 0; i < t->model.config.levels; i++)
+        if ((int)t->model.stride[i] > t->stride) t->stride = (int)t->model.stride[i];
+    t->image_size = (int)train_round_size(t->o->img_size.values[0], t->stride);
+    t->test_size = (int)train_round_size(t->o->img_size.values[1], t->stride);
+    log_model(&t->model, 640);
+    if (from) training_transfer(t, from, t->o->weights);
+    return OK;
+}
+
+/* ---- data ---- */
+
+static status open_data(training *t)
+{
+    dataset_options o = {
+        .needs_labels = true,
+        .single_class = t->o->single_cls,
+        .drop_repeated = t->o->drop_duplicates,
+        .rules = (train_label_rules)t->o->label_rules,
+    };
+    t->blame = REASON_DATA;
+    TRY(dataset_create(t->request->data, DATA_TRAIN, &o, &t->train_data));
+    o.needs_labels = false;
+    return dataset_create(t->request->data, DATA_VAL, &o, &t->val_data);
+}
+
+/* Without room for the decoded pictures they are decoded each time. */
+static status open_loader(training *t, const dataset *data, loader_options o, loader **out)
+{
+    o.stride = t->stride;
+    o.batch = (int)t->o->batch_size;
+    o.cache = t->o->cache_images;
+    o.seed = (uint64_t)t->o->seed;
+    o.hyp = t->request->hyps;
+    o.ops = t->ops;
+    o.device = t->device;
+    int cores = cores_available(), most = (int)(t->o->workers < o.batch ? t->o->workers : o.batch);
+    o.threads = o.batch > 1 ? (most < cores ? most : cores) : 0;
+    o.cache_threads = cores;
+    status s = loader_create(out, data, &o);
+    if (s != ERR_MEMORY || !o.cache) return s;
+    log_warning("%s; going on without --cache-images", status_message());
+    o.cache = false;
+    return loader_create(out, data, &o);
+}
+
+static status open_loaders(training *t)
+{
+    loader_options train = {.image_size = t->image_size,
+                            .augment = true,
+                            .rect = t->o->rect,
+                            .shuffle = !t->o->no_shuffle};
+    loader_options val = {.image_size = t->test_size, .rect = true};
+    train.rect = train.rect && !t->o->image_weights;
+    t->blame = REASON_DATA;
+    TRY(open_loader(t, t->train_data, train, &t->train_loader));
+    return open_loader(t, t->val_data, val, &t->val_loader);
+}
+
+/* ---- anchors ---- */
+
+static status check_anchors(training *t)
+{
+    float pixels[GRAPH_LEVELS * GRAPH_ANCHORS * 2];
+    detect_parameters heads = model_heads(&t->model);
+    int k = 0;
+    if (t->o->noautoanchor) return OK;
+    for (int level = 0; level < heads.levels; level++)
+        for (int v = 0; v < 2 * heads.anchors; v++)
+            pixels[k++] = heads.anchor[level][v / 2][v % 2] * heads.stride[level];
+    anchors_result found;
+    TRY(anchors_check(t->train_data, t->image_size, t->request->hyps[HYP_anchor_t], (uint64_t)t->o->seed, heads.levels,
+                      heads.anchors, pixels, &found));
+    if (found.changed) model_set_anchors(&t->model, pixels);
+    return OK;
+}
+
+/* ---- learner, validator, schedule ---- */
+
+static status make_learner(training *t)
+{
+    learner_options o = {.precision = t->precision, .loss = t->loss, .target_room = 64};
+    o.kind = t->o->adam ? OPTIMIZER_ADAM : OPTIMIZER_SGD;
+    loader_largest(t->train_loader, &o.largest.images, &o.largest.height, &o.largest.width);
+    o.largest.bytes = true;
+    while (o.target_room < 16 * o.largest.images) o.target_room *= 2;
+    if (t->o->multi_scale) { /* draw_image_size draws up to 1.5 times the size and a stride */
+        int most = (t->image_size * 3 / 2 + t->stride - 1) / t->stride * t->stride;
+        o.largest.resize_height = o.largest.resize_width = most;
+    }
+    t->blame = REASON_DEVICE;
+    return learner_create(t->ops, t->device, &t->model, &o, &t->learner);
+}
+
+static status make_validator(training *t)
+{
+    validator_options o = {
+        .ops = t->ops,
+        .device = t->device,
+        .model = &t->model,
+        .weights = learner_average(t->learner),
+        .precision = t->precision,
+        .loss = t->loss,
+        .min_score = 0.001f,
+        .max_iou = 0.6f,
+        .time_limit = t->o->nms_time_limit,
+        .loader = t->val_loader,
+    };
+    return validator_create(&o, &t->validator);
+}
+
+static void log_groups(const model *m)
+{
+    int groups[UPDATE_GROUPS] = {0};
+    for (size_t i = 0; i < m->count; i++)
+        if (m->weights[i].kind == WEIGHT_PARAMETER) groups[model_group(&m->weights[i])]++;
+    log_info("Optimizer groups: %d .bias, %d conv.weight, %d other", groups[2], groups[1], groups[0]);
+}
+
+static void start_schedule(training *t)
+{
+    schedule_options o = {
+        .optimizer = t->o->adam ? OPTIMIZER_ADAM : OPTIMIZER_SGD,
+        .lr0 = t->request->hyps[HYP_lr0],
+        .lrf = t->request->hyps[HYP_lrf],
+        .momentum = t->request->hyps[HYP_momentum],
+        .weight_decay = t->request->hyps[HYP_weight_decay],
+        .start_epoch = t->start_epoch,
+        .epochs = t->epochs,
+        .batches = loader_batches(t->train_loader),
+        .batch_size = t->o->batch_size,
+        .warmup_cap = t->o->warmup_cap,
+    };
+    schedule_start(&o, &t->schedule);
+    t->averages = schedule_average_updates(&t->schedule);
+}
+
+/* Which epochs are to be trained: a checkpoint says where it stopped. */
+static status choose_epochs(training *t, const checkpoint *from)
+{
+    t->epochs = t->o->epochs;
+    t->start_epoch = from ? from->epoch + 1 : 0;
+    if (from && from->has_optimizer) t->best_fitness = from->best_fitness;
+    t->blame = REASON_REFUSED;
+    if (t->request->resume && t->start_epoch == 0)
+        return FAIL(ERR_ARGUMENT, "%s: its training to %lld epochs is finished, there is nothing to resume",
+                    t->o->weights, (long long)t->o->epochs);
+    if (t->epochs < t->start_epoch) {
+        log_info("%s has been trained for %lld epochs. Fine-tuning for %lld additional epochs.", t->o->weights,
+                 (long long)t->start_epoch, (long long)t->epochs);
+        t->epochs += t->start_epoch;
+    }
+    return OK;
+}
+
+/* ---- files ---- */
+
+static status name_files(training *t)
+{
+    const char *folder = t->request->folder;
+    char *weights = path_join(folder, "weights");
+    t->results_path = path_join(folder, "results.txt");
+    t->last_path = weights ? path_join(weights, "last.pt") : NULL;
+    t->best_path = weights ? path_join(weights, "best.pt") : NULL;
+    status s = t->results_path && t->last_path && t->best_path ? OK : FAIL(ERR_MEMORY, "out of memory");
+    bool saves = !t->request->candidate || !t->o->nosave;
+    if (s == OK && saves) s = fs_make_folders(weights, 0777);
+    free(weights);
+    return s;
+}
+
+/* A resumed training's weights are copied first, and its results start with what the checkpoint remembers. */
+static status continue_files(training *t, const checkpoint *from)
+{
+    if (from && from->training_results)
+        TRY(fs_write(t->results_path, from->training_results, strlen(from->training_results)));
+    if (!t->request->resume) return OK;
+    char *weights = path_folder(t->last_path);
+    text copy = {0};
+    text_add(&copy, "%s/weights_backup_epoch%lld", t->request->folder, (long long)(t->start_epoch - 1));
+    status s = weights ? text_status(&copy) : FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) s = fs_remove(text_string(&copy)); /* of an earlier resume from the same epoch */
+    if (s == OK) s = fs_copy(weights, text_string(&copy));
+    text_free(&copy);
+    free(weights);
+    return s;
+}
+
+/* ---- all of it ---- */
+
+static status setup_from(training *t, const checkpoint *from)
+{
+    t->classes = t->o->single_cls ? 1 : t->request->data->classes;
+    TRY(name_files(t));
+    TRY(open_device(t));
+    TRY(make_model(t, from));
+    TRY(choose_epochs(t, from));
+    TRY(continue_files(t, from));
+    TRY(open_data(t));
+    TRY(open_loaders(t));
+    TRY(array_new(&t->maps, (size_t)t->classes));
+    if (!t->request->resume) TRY(check_anchors(t));
+    detect_parameters heads = model_heads(&t->model);
+    loss_parameters_from(t->request->hyps, &heads, &t->loss);
+    start_schedule(t);
+    log_groups(&t->model);
+    TRY(make_learner(t));
+    TRY(make_validator(t));
+    if (from && from->has_optimizer) TRY(training_restore(t, from));
+    log_info("Image sizes %d train, %d test", t->image_size, t->test_size);
+    log_info("Starting training for %lld epochs...", (long long)t->epochs);
+    training_ready ready = {&t->info, t->precision, t->start_epoch, t->epochs, t->schedule.o.batches};
+    t->watch->ready(t->watch->state, &ready);
+    return OK;
+}
+
+status training_setup(training *t)
+{
+    checkpoint *from = NULL;
+    t->blame = REASON_REFUSED;
+    if (*t->o->weights) TRY(checkpoint_load(t->o->weights, &from));
+    status s = setup_from(t, from);
+    checkpoint_destroy(&from);
+    return s;
+}
+
+void training_teardown(training *t)
+{
+    validator_destroy(&t->validator);
+    learner_destroy(&t->learner);
+    loader_destroy(&t->train_loader);
+    loader_destroy(&t->val_loader);
+    dataset_destroy(&t->train_data);
+    dataset_destroy(&t->val_data);
+    model_free(&t->model);
+    if (t->ops) t->ops->close(&t->device);
+    free(t->maps);
+    free(t->results_path);
+    free(t->last_path);
+    free(t->best_path);
+}

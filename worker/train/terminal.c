@@ -1,0 +1,55 @@
+#include "worker/train/terminal.h"
+
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/text.h"
+#include "worker/metrics/ap.h"
+
+static void on_ready(void *state, const training_ready *r)
+{
+    terminal *t = state;
+    t->batches = r->batches;
+    log_info("Using %s, %d threads, %s", r->device->name, r->device->threads, precision_name(r->precision));
+}
+
+static void on_epoch(void *state, int64_t epoch)
+{
+    terminal *t = state;
+    (void)epoch;
+    log_info("\n%10s%10s%10s%10s%10s%10s%10s%10s", "Epoch", "gpu_mem", "GIoU", "obj", "cls", "total", "targets",
+             "img_size");
+    progress_start(&t->bar, t->batches, "batch");
+}
+
+static void on_progress(void *state, const training_progress *p)
+{
+    terminal *t = state;
+    text line = {0};
+    results_add_progress(&line, p->row);
+    if (p->step == p->steps) progress_finish(&t->bar, text_string(&line));
+    else progress_show(&t->bar, p->step, text_string(&line));
+    text_free(&line);
+}
+
+static void on_validated(void *state, const training_validated *v)
+{
+    (void)state;
+    text heading = {0};
+    ap_heading(&heading);
+    text_add(&heading, "%s", v->table);
+    if (heading.length) heading.bytes[--heading.length] = '\0'; /* the log ends the line itself */
+    log_info("%s", text_string(&heading));
+    text_free(&heading);
+}
+
+static training_wish on_wish(void *state)
+{
+    (void)state;
+    return signals_seen() == SIGNAL_NONE ? WISH_NONE : WISH_STOP;
+}
+
+training_watch terminal_watch(terminal *t)
+{
+    *t = (terminal){0};
+    return (training_watch){t, on_ready, on_epoch, on_progress, on_validated, on_wish};
+}

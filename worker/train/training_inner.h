@@ -1,0 +1,58 @@
+/* training_inner.h - the state of a training, for setup.c, loop.c and save.c. */
+#ifndef TRAIN_TRAINING_INNER_H
+#define TRAIN_TRAINING_INNER_H
+
+#include "worker/data/loader.h"
+#include "worker/train/checkpoint.h"
+#include "worker/train/learner.h"
+#include "worker/train/schedule.h"
+#include "worker/train/training.h"
+#include "worker/train/validate.h"
+
+typedef struct training {
+    const training_request *request;
+    const train_options *o;
+    const training_watch *watch;
+    trainer_reason blame; /* what an error means in the part that runs now */
+
+    /* data */
+    int classes;
+    dataset *train_data, *val_data;
+    loader *train_loader, *val_loader;
+    int image_size, test_size, stride;
+
+    /* model and device */
+    const backend_ops *ops;
+    device *device;
+    device_info info;
+    precision precision;
+    model model;
+    learner *learner;
+    validator *validator;
+    loss_parameters loss;
+
+    /* where it stands */
+    schedule schedule;
+    int64_t start_epoch, epochs, averages;
+    double best_fitness;
+    double *maps; /* mAP of each class at the last validation */
+    results_row row;
+    char *results_path, *last_path, *best_path;
+} training;
+
+/* ---- setup.c ---- */
+
+/* Everything up to the first batch. */
+status training_setup(training *t);
+void training_teardown(training *t);
+
+/* ---- save.c ---- */
+
+/* Write a checkpoint of the epoch that just ended. */
+status training_save(training *t, const char *path, int64_t epoch, bool final);
+/* Take the weights of a checkpoint that fit into t->model ("Transferred a/b items"); anchors only without --cfg. */
+void training_transfer(training *t, const checkpoint *c, const char *path);
+/* After the learner is there: optimizer, average and progress of a checkpoint. */
+status training_restore(training *t, const checkpoint *c);
+
+#endif
