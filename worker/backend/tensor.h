@@ -8,7 +8,7 @@
 /* What callers see. What a plan computes with inside (bf16, fp16, blocked layouts) is its own business. */
 typedef enum dtype { DTYPE_F32, DTYPE_I32, DTYPE_U8 } dtype;
 
-enum { TENSOR_RANK = 5 };
+enum { TENSOR_RANK = 6 };
 
 typedef struct shape {
     int rank;

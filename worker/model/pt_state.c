@@ -4,7 +4,7 @@
 
 #include "common/array.h"
 #include "common/text.h"
-#include "worker/model/pt.h"
+#include "worker/model/pt_inner.h"
 
 enum { MODULE_DEPTH = 64, MODULES_MOST = 1 << 16 };
 
@@ -20,7 +20,7 @@ static status add_tensors(walk *w, const pickle_value *group, const pickle_value
 {
     for (size_t i = 0; group && group->keys && i < group->count; i++) {
         const char *name = pickle_string(group->keys[i]);
-        if (!name) return FAIL(ERR_FORMAT, "a tensor of %s* has no name", prefix);
+        if (!name) return FAIL(ERR_FORMAT, "%s: a tensor of %s* has no name", w->f->path, prefix);
         bool skip = !pt_is_tensor(group->items[i]); /* None: a bias that is not there; an object: nothing to load */
         for (size_t k = 0; left_out && k < left_out->count && !skip; k++) {
             const char *other = pickle_string(left_out->items[k]);
@@ -43,7 +43,8 @@ static status add_tensors(walk *w, const pickle_value *group, const pickle_value
 static status add_module(walk *w, const pickle_value *module, const char *prefix, int depth)
 {
     if (depth == MODULE_DEPTH || ++w->modules > MODULES_MOST)
-        return FAIL(ERR_FORMAT, "modules nested deeper than %d, or more than %d of them", MODULE_DEPTH, MODULES_MOST);
+        return FAIL(ERR_FORMAT, "%s: modules nested deeper than %d, or more than %d of them", w->f->path, MODULE_DEPTH,
+                    MODULES_MOST);
     TRY(add_tensors(w, pickle_get(module, "_parameters"), NULL, prefix));
     TRY(add_tensors(w, pickle_get(module, "_buffers"), pickle_get(module, "_non_persistent_buffers_set"), prefix));
     const pickle_value *inside = pickle_get(module, "_modules");
@@ -66,7 +67,7 @@ status pt_state_of(const pt_file *f, const pickle_value *model, pt_state *out)
     walk w = {f, out, 0};
     if (model && model->kind == PICKLE_OBJECT && pickle_get(model, "_modules")) return add_module(&w, model, "", 0);
     if (model && model->kind == PICKLE_DICT) return add_tensors(&w, model, NULL, "");
-    return FAIL(ERR_FORMAT, "a model, or a dictionary of its tensors, was expected");
+    return FAIL(ERR_FORMAT, "%s: a model, or a dictionary of its tensors, was expected", f->path);
 }
 
 void pt_state_free(pt_state *s)
@@ -112,9 +113,10 @@ status pt_number(pt_file *f, const pickle_value *v, const char *what, double *ou
     if (starts_numpy(v, "_reconstruct") && numpy_number(pickle_at(v->state, 2), pickle_at(v->state, 4), out)) return OK;
     pt_tensor t;
     float value;
-    if (!pt_is_tensor(v)) return FAIL(ERR_FORMAT, "%s: a number was expected", what);
+    if (!pt_is_tensor(v)) return FAIL(ERR_FORMAT, "%s: %s: a number was expected", f->path, what);
     TRY(pt_tensor_of(f, v, &t));
-    if (t.count != 1) return FAIL(ERR_FORMAT, "%s: one number was expected, found %lld", what, (long long)t.count);
+    if (t.count != 1)
+        return FAIL(ERR_FORMAT, "%s: %s: one number was expected, found %lld", f->path, what, (long long)t.count);
     TRY(pt_read(f, &t, &value));
     *out = (double)value;
     return OK;

@@ -18,8 +18,9 @@
 typedef struct numbers {
     pt_type type;
     int64_t count;
-    const float *values; /* borrowed; NULL: `integer` alone */
-    int64_t integer;
+    const float *values; /* borrowed */
+    bool is_scalar;      /* then this is the value instead, as it lies in the file */
+    unsigned char scalar[8];
 } numbers;
 
 struct pt_writer {
@@ -121,7 +122,7 @@ void pt_put_start(pt_writer *w, pt_container kind)
     if (kind == PT_ORDERED_DICT) {
         add_global(w, "collections\nOrderedDict");
         add(w, ")R", 2);
-    } else add_code(w, kind == PT_LIST ? ']' : '}');
+    } else if (kind != PT_TUPLE) add_code(w, kind == PT_LIST ? ']' : '}');
     add_code(w, '(');
     status s = array_room(&w->open, &w->open_room, w->depth + 1);
     if (s == OK) w->open[w->depth] = kind;
@@ -131,9 +132,10 @@ void pt_put_start(pt_writer *w, pt_container kind)
 
 void pt_put_end(pt_writer *w)
 {
+    static const char ends[] = {[PT_DICT] = 'u', [PT_ORDERED_DICT] = 'u', [PT_LIST] = 'e', [PT_TUPLE] = 't'};
     assert(w->depth > 0);
     w->depth--;
-    if (w->result == OK) add_code(w, w->open[w->depth] == PT_LIST ? 'e' : 'u');
+    if (w->result == OK) add_code(w, ends[w->open[w->depth]]);
 }
 
 static void add_ints(pt_writer *w, int count, const int64_t *values)
@@ -179,9 +181,18 @@ void pt_put_floats(pt_writer *w, pt_type type, int rank, const int64_t *shape, c
     add_tensor(w, rank, shape, &content);
 }
 
+void pt_put_float_scalar(pt_writer *w, float value)
+{
+    numbers content = {.type = PT_FLOAT, .count = 1, .is_scalar = true};
+    memcpy(content.scalar, &value, sizeof value);
+    add_tensor(w, 0, NULL, &content);
+}
+
 void pt_put_long_scalar(pt_writer *w, int64_t value)
 {
-    add_tensor(w, 0, NULL, &(numbers){.type = PT_LONG, .count = 1, .integer = value});
+    numbers content = {.type = PT_LONG, .count = 1, .is_scalar = true};
+    memcpy(content.scalar, &value, sizeof value);
+    add_tensor(w, 0, NULL, &content);
 }
 
 /* ---- the archive ---- */
@@ -260,11 +271,11 @@ static status add_numbers(zip_t *archive, size_t index, const numbers *n)
     char name[64];
     snprintf(name, sizeof name, ARCHIVE "data/%zu", index);
     size_t bytes = (size_t)n->count * (n->type == PT_LONG ? 8 : n->type == PT_HALF ? 2 : 4);
+    if (n->is_scalar) return add_entry(archive, name, zip_source_buffer(archive, n->scalar, bytes, 0));
     if (n->type == PT_FLOAT) return add_entry(archive, name, zip_source_buffer(archive, n->values, bytes, 0));
     char *made; /* libzip frees it */
     TRY(array_new(&made, bytes));
-    if (n->type == PT_LONG) memcpy(made, &n->integer, sizeof n->integer);
-    for (int64_t i = 0; n->type == PT_HALF && i < n->count; i++) {
+    for (int64_t i = 0; i < n->count; i++) {
         uint16_t half = half_from_float(n->values[i]);
         memcpy(made + 2 * i, &half, sizeof half);
     }

@@ -18,7 +18,7 @@
 
 typedef struct pt_writer pt_writer;
 
-typedef enum pt_container { PT_DICT, PT_ORDERED_DICT, PT_LIST } pt_container;
+typedef enum pt_container { PT_DICT, PT_ORDERED_DICT, PT_LIST, PT_TUPLE } pt_container;
 
 status pt_writer_create(pt_writer **out);
 void pt_writer_destroy(pt_writer **w);
@@ -31,7 +31,8 @@ void pt_put_double(pt_writer *w, double value);
 void pt_put_string(pt_writer *w, const char *value);
 /* PT_FLOAT as it is, or PT_HALF rounded from it. `values` in C order, borrowed until the file is saved. */
 void pt_put_floats(pt_writer *w, pt_type type, int rank, const int64_t *shape, const float *values);
-/* A PT_LONG tensor without dimensions. */
+/* Tensors without dimensions, of PT_FLOAT and PT_LONG. */
+void pt_put_float_scalar(pt_writer *w, float value);
 void pt_put_long_scalar(pt_writer *w, int64_t value);
 /* What is put until pt_put_end belongs to it. */
 void pt_put_start(pt_writer *w, pt_container kind);
