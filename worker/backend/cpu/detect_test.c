@@ -527,7 +527,7 @@ static void suppression_is_exact_on_pictures_wider_than_the_class_offset(void **
     keyed_seed(&r, 10, 0, 0);
     nms_parameters p = {.min_score = 0.01f, .max_iou = 0.2, .most = 300, .multi_label = true};
     float *decoded = random_rows(&r, 200, 4, 8 * 4096);
-    for (int i = 0; i < 200; i++) decoded[i * 9 + 1] = 50; /* one line of boxes, 4096 apart */
+    for (int i = 0; i < 200; i++) decoded[i * 9 + 1] = decoded[i * 9]; /* a diagonal of boxes, 4096 apart */
     check_nms(&p, decoded, 1, 200, 4);
     free(decoded);
 }
