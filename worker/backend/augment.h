@@ -15,9 +15,12 @@
 #ifndef BACKEND_AUGMENT_H
 #define BACKEND_AUGMENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-enum { AUGMENT_TILES = 4, AUGMENT_LAYERS = 2, AUGMENT_GREY = 114 };
+#include "common/status.h"
+
+enum { AUGMENT_TILES = 4, AUGMENT_LAYERS = 2, AUGMENT_GREY = 114, AUGMENT_SIDE_MOST = 32766 };
 
 typedef struct augment_tile {
     uint64_t offset;        /* of the picture's first byte in ARENA_IMAGES; rows of 3 * width bytes, RGB */
@@ -43,5 +46,10 @@ typedef struct augment_sample {
     double mix;
     uint8_t hue[256], saturation[256], value[256];
 } augment_sample;
+
+/* Can this sample be made from `image_bytes` bytes of pictures for an output of width x height? ERR_ARGUMENT with what is wrong:
+ * a count, a tile that is not within its canvas, picture or the bytes, a side above AUGMENT_SIDE_MOST, a number that is not
+ * finite. Every form of OP_AUGMENT asks this first, so nothing outside is ever read. */
+status augment_check(const augment_sample *s, size_t image_bytes, int width, int height);
 
 #endif
