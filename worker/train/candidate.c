@@ -46,7 +46,7 @@ static int64_t memory_now(void)
 /* ---- listening ---- */
 
 /* A thread of its own: a worker that dies must not leave a trainer behind, however long a step takes. */
-static void *listen(void *state)
+static void *listen_to_worker(void *state)
 {
     candidate *c = state;
     trainer_message m;
@@ -59,7 +59,7 @@ static void *listen(void *state)
 
 /* ---- reporting ---- */
 
-static void send(const candidate *c, const trainer_message *m)
+static void tell(const candidate *c, const trainer_message *m)
 {
     if (trainer_send(c->descriptor, m) != OK) log_debug("%s", status_message()); /* the listener ends the process */
 }
@@ -69,7 +69,7 @@ static void on_ready(void *state, const training_ready *r)
     trainer_message m = {.kind = TRAINER_HELLO, .threads = r->device->threads, .version = (char *)MENDEL_VERSION};
     m.device = (char *)r->device->name;
     m.precision = (char *)precision_name(r->precision);
-    send(state, &m);
+    tell(state, &m);
 }
 
 static void on_epoch(void *state, int64_t epoch)
@@ -88,7 +88,7 @@ static void on_progress(void *state, const training_progress *p)
     m.loss = p->loss;
     m.images_per_s = p->images_per_s;
     m.memory = memory_now();
-    send(c, &m);
+    tell(c, &m);
 }
 
 static void on_validated(void *state, const training_validated *v)
@@ -98,7 +98,7 @@ static void on_validated(void *state, const training_validated *v)
     trainer_message m = {.kind = TRAINER_EPOCH, .epoch = v->epoch};
     for (int i = 0; i < RESULT_COUNT; i++) metrics_add(&m.metrics, keys[i], v->results[i]);
     metrics_add(&m.metrics, "fitness", v->fitness);
-    send(state, &m);
+    tell(state, &m);
 }
 
 static training_wish on_wish(void *state)
@@ -157,7 +157,7 @@ static void report(const candidate *c, status s, const training_result *r, train
         m = (trainer_message){.kind = TRAINER_FAILED, .reason = reason, .detail = (char *)status_message()};
         log_error("%s", status_message());
     }
-    send(c, &m);
+    tell(c, &m);
 }
 
 static void train(candidate *c, trainer_message *start, const char *device, long long threads)
@@ -186,7 +186,7 @@ status candidate_run(int descriptor, const char *device, long long threads)
         return status_context(s, "waiting for the worker");
     }
     if (start.kind != TRAINER_START || !start.folder) s = FAIL(ERR_PROTOCOL, "the worker did not begin with 'start'");
-    if (s == OK && pthread_create(&listener, NULL, listen, &c)) s = FAIL(ERR_MEMORY, "cannot start a thread");
+    if (s == OK && pthread_create(&listener, NULL, listen_to_worker, &c)) s = FAIL(ERR_MEMORY, "cannot start a thread");
     if (s == OK) train(&c, &start, device, threads);
     trainer_message_free(&start);
     return s; /* the listener still reads; the process ends now */

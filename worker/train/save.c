@@ -189,14 +189,13 @@ static bool fits(const weight *w, const checkpoint_array *a)
     return true;
 }
 
-void training_transfer(training *t, const checkpoint *c, const char *path)
+void model_take_weights(model *m, const checkpoint *c, bool anchors, const char *path)
 {
-    model *m = &t->model;
     size_t transferred = 0;
     for (size_t i = 0; i < m->count; i++) {
         const weight *w = &m->weights[i];
         const checkpoint_array *a = checkpoint_find(&c->model, w->name);
-        if (!a || !fits(w, a) || (*t->o->cfg && strstr(w->name, "anchor"))) continue;
+        if (!a || !fits(w, a) || (!anchors && strstr(w->name, "anchor"))) continue;
         if (w->kind == WEIGHT_COUNTER) m->batches_tracked = a->integer;
         else memcpy(m->arena + w->offset, a->values, (size_t)shape_count(&w->shape) * sizeof(float));
         transferred++;

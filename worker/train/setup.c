@@ -85,7 +85,7 @@ static status make_model(training *t, const checkpoint *from)
     t->image_size = (int)train_round_size(t->o->img_size.values[0], t->stride);
     t->test_size = (int)train_round_size(t->o->img_size.values[1], t->stride);
     log_model(&t->model, 640);
-    if (from) training_transfer(t, from, t->o->weights);
+    if (from) model_take_weights(&t->model, from, !*t->o->cfg, t->o->weights);
     return OK;
 }
 

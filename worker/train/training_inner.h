@@ -50,8 +50,8 @@ void training_teardown(training *t);
 
 /* Write a checkpoint of the epoch that just ended. */
 status training_save(training *t, const char *path, int64_t epoch, bool final);
-/* Take the weights of a checkpoint that fit into t->model ("Transferred a/b items"); anchors only without --cfg. */
-void training_transfer(training *t, const checkpoint *c, const char *path);
+/* Take the weights of a checkpoint that fit into a model ("Transferred a/b items from path"). */
+void model_take_weights(model *m, const checkpoint *c, bool anchors, const char *path);
 /* After the learner is there: optimizer, average and progress of a checkpoint. */
 status training_restore(training *t, const checkpoint *c);
 

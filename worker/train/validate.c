@@ -64,7 +64,7 @@ static status make_plan(validator *v, shaped_plan *p)
         .height = p->height,
         .width = p->width,
         .bytes = true,
-        .loss = true,
+        .loss = !v->o.no_loss,
         .loss_parameters = v->o.loss,
         .target_room = p->target_room,
         .nms = true,
@@ -113,6 +113,7 @@ static status write_inputs(validator *v, const shaped_plan *p, const batch *b)
     if (count) memcpy(v->targets, b->targets, (size_t)count * LOADER_TARGET_COLUMNS * sizeof *v->targets);
     TRY(ops->plan_write(p->plan, PLAN_VALUE, p->ends.pixels, b->images,
                         (size_t)b->count * (size_t)b->height * (size_t)b->width * 3));
+    if (v->o.no_loss) return OK;
     TRY(ops->plan_write(p->plan, PLAN_VALUE, p->ends.targets, v->targets, values * sizeof *v->targets));
     return ops->plan_write(p->plan, PLAN_VALUE, p->ends.target_count, &count, sizeof count);
 }
@@ -135,12 +136,12 @@ static status match_boxes(validator *v, const shaped_plan *p, const batch *b, ma
 static status run_batch(validator *v, const batch *b, matching *found, validation *out)
 {
     shaped_plan *p = NULL;
-    float items[LOSS_ITEMS];
+    float items[LOSS_ITEMS] = {0};
     TRY(find_plan(v, b, &p));
     TRY(write_inputs(v, p, b));
     double started = clock_seconds();
     TRY(v->o.ops->plan_run(p->plan));
-    TRY(v->o.ops->plan_read(p->plan, PLAN_VALUE, p->ends.items, items, sizeof items));
+    if (!v->o.no_loss) TRY(v->o.ops->plan_read(p->plan, PLAN_VALUE, p->ends.items, items, sizeof items));
     out->inference_seconds += clock_seconds() - started;
     for (int i = 0; i < 3; i++) out->results[FITNESS_TERMS + i] += (double)items[i];
     return match_boxes(v, p, b, found);

@@ -17,6 +17,7 @@ typedef struct validator_options {
     const model *model;
     buffer *weights; /* that are validated: the moving average in training */
     precision precision;
+    bool no_loss;             /* losses stay 0 */
     loss_parameters loss;     /* without heads */
     float min_score, max_iou; /* .001 and .6 in training, .65 alone */
     bool merge;               /* average the boxes that overlap */

@@ -1,0 +1,123 @@
+#include "worker/train/evaluate.h"
+
+#include <stdio.h>
+
+#include "common/cores.h"
+#include "worker/train/training_inner.h"
+
+typedef struct evaluation {
+    const evaluate_options *o;
+    const backend_ops *ops;
+    device *device;
+    device_info info;
+    precision precision;
+    model model;
+    buffer *weights;
+    dataset *data;
+    loader *loader;
+    validator *validator;
+    int classes, image_size;
+} evaluation;
+
+static status load_model(evaluation *e)
+{
+    checkpoint *c;
+    const char *path = e->o->train->weights;
+    model_config config;
+    TRY(checkpoint_load(path, &c));
+    status s = c->yaml ? model_config_parse(path, c->yaml, e->classes, &config)
+                       : FAIL(ERR_FORMAT, "%s holds no model yaml, so it cannot be evaluated", path);
+    if (s == OK) s = model_create(&config, &e->model);
+    if (s == OK) model_take_weights(&e->model, c, true, path);
+    checkpoint_destroy(&c);
+    size_t bytes = (size_t)e->model.arena_count * sizeof(float);
+    if (s == OK) s = e->ops->buffer_create(e->device, bytes, &e->weights);
+    return s == OK ? e->ops->buffer_write(e->weights, 0, e->model.arena, bytes) : s;
+}
+
+static status open_loader(evaluation *e)
+{
+    const train_options *t = e->o->train;
+    int stride = 1, cores = cores_available();
+    for (int i = 0; i < e->model.config.levels; i++)
+        if ((int)e->model.stride[i] > stride) stride = (int)e->model.stride[i];
+    e->image_size = (int)train_round_size(t->img_size.values[0], stride);
+    dataset_options data = {.single_class = t->single_cls, .rules = (train_label_rules)t->label_rules};
+    TRY(dataset_create(e->o->data, e->o->split, &data, &e->data));
+    loader_options o = {.batch = (int)t->batch_size,
+                        .image_size = e->image_size,
+                        .stride = stride,
+                        .rect = true,
+                        .pad = 0.5};
+    o.threads = t->workers < cores ? (int)t->workers : cores;
+    o.ops = e->ops;
+    o.device = e->device;
+    return loader_create(&e->loader, e->data, &o);
+}
+
+static status make_validator(evaluation *e)
+{
+    validator_options o = {
+        .ops = e->ops,
+        .device = e->device,
+        .model = &e->model,
+        .weights = e->weights,
+        .precision = e->precision,
+        .no_loss = true,
+        .min_score = (float)e->o->min_score,
+        .max_iou = (float)e->o->max_iou,
+        .merge = e->o->merge,
+        .time_limit = e->o->train->nms_time_limit,
+        .loader = e->loader,
+    };
+    return validator_create(&o, &e->validator);
+}
+
+static status print_result(const evaluation *e, const validation *v)
+{
+    char *item = (char *)"item", *const *names = e->o->train->single_cls ? &item : e->o->data->names;
+    text table = {0};
+    double images = v->summary.images ? (double)v->summary.images : 1;
+    ap_heading(&table);
+    ap_print(&v->summary, names, e->classes, e->o->verbose, &table);
+    text_add(&table, "Speed: %.1f/%.1f ms inference/total per %dx%d image at batch-size %lld\n",
+             1e3 * v->inference_seconds / images, 1e3 * v->seconds / images, e->image_size, e->image_size,
+             (long long)e->o->train->batch_size);
+    fputs(text_string(&table), stdout);
+    status s = text_status(&table);
+    text_free(&table);
+    return s;
+}
+
+static status evaluate(evaluation *e)
+{
+    const train_options *t = e->o->train;
+    validation v;
+    e->classes = t->single_cls ? 1 : e->o->data->classes;
+    if (!*t->weights) return FAIL(ERR_ARGUMENT, "--task needs --weights");
+    TRY(training_open_device(t->device, t->threads, &e->ops, &e->device));
+    e->ops->info(e->device, &e->info);
+    TRY(training_choose_precision(&e->info, t->precision, &e->precision));
+    TRY(load_model(e));
+    TRY(open_loader(e));
+    TRY(make_validator(e));
+    status s = validator_run(e->validator, &v);
+    if (s == OK) s = print_result(e, &v);
+    validation_free(&v);
+    return s;
+}
+
+status evaluate_run(const evaluate_options *o)
+{
+    evaluation e = {.o = o, .precision = PRECISION_FP32};
+    status s = evaluate(&e);
+    validator_destroy(&e.validator);
+    loader_destroy(&e.loader);
+    dataset_destroy(&e.data);
+    if (e.ops) {
+        e.ops->buffer_destroy(&e.weights);
+        e.ops->close(&e.device);
+    }
+    model_free(&e.model);
+    return s;
+}

@@ -1,0 +1,261 @@
+/* train: one complete training of a YOLOv5-style detector. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "common/text.h"
+#include "worker/train/candidate.h"
+#include "worker/train/evaluate.h"
+#include "worker/train/resume.h"
+#include "worker/train/run_folder.h"
+#include "worker/train/terminal.h"
+#include "worker/train/training.h"
+
+static const char usage[] = "train --data DATA.yaml --cfg MODEL.yaml [options]\n"
+                            "       train --data DATA.yaml --weights FILE.pt [options]\n"
+                            "       train --resume [LAST.pt]\n"
+                            "       train --task val --data DATA.yaml --weights FILE.pt";
+static const char about[] =
+    "Train a YOLOv5-style object detector, or go on with a training, or evaluate one.\n"
+    "Results go to runs/expN: weights/last.pt, weights/best.pt, results.txt, hyp.yaml, opt.yaml.";
+
+typedef struct program_options {
+    int task;
+    double min_score, max_iou;
+    bool verbose, merge, probe, version, help, man;
+    int64_t candidate;
+} program_options;
+
+typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
+
+#define ROWS(ROW)                                                                                                      \
+    ROW(program_options, task, CHOICE, "task", "", "train", 0, 0, "train|val|test",                                    \
+        "train, or evaluate --weights on a split")                                                                     \
+    ROW(program_options, min_score, DOUBLE, "conf-thres", "", "0.001", 0, 1, "SCORE",                                  \
+        "evaluation: lowest score of a box")                                                                           \
+    ROW(program_options, max_iou, DOUBLE, "iou-thres", "", "0.65", 0, 1, "IOU",                                        \
+        "evaluation: overlap above which boxes suppress each other")                                                   \
+    ROW(program_options, verbose, FLAG, "verbose", "", "", 0, 0, "", "evaluation: a line for each class")              \
+    ROW(program_options, merge, FLAG, "merge", "", "", 0, 0, "", "evaluation: average boxes that overlap")             \
+    ROW(program_options, probe, FLAG, "probe", "", "", 0, 0, "", "print the device and what it can do, and leave")     \
+    ROW(program_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                   \
+    ROW(program_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                              \
+    ROW(program_options, man, FLAG, "man", "", "", 0, 0, "", "")                                                       \
+    ROW(program_options, help, FLAG, "help", "", "", 0, 0, "", "print this")
+static const option_row rows[] = {ROWS(OPTION_AS_ROW)};
+
+typedef struct program {
+    train_options train;
+    program_options own;
+    bool given[TRAIN_ROWS];
+    option_section sections[2];
+} program;
+
+enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+/* ---- small jobs ---- */
+
+static status print_probe(const train_options *o)
+{
+    const backend_ops *ops;
+    device *d;
+    device_info info;
+    TRY(training_open_device(o->device, o->threads, &ops, &d));
+    ops->info(d, &info);
+    printf("device=%s precision=%s threads=%d memory=%lld supports=", info.name, precision_name(info.best),
+           info.threads, (long long)info.memory);
+    for (int p = 0, first = 1; p < PRECISION_COUNT; p++)
+        if (info.supports[p]) {
+            printf(first ? "%s" : ",%s", precision_name((precision)p));
+            first = 0;
+        }
+    printf("\n");
+    ops->close(&d);
+    return OK;
+}
+
+static status evaluate_task(const program *p)
+{
+    data_yaml data;
+    TRY(data_yaml_read(p->train.data, &data));
+    evaluate_options o = {.train = &p->train, .data = &data, .min_score = p->own.min_score, .max_iou = p->own.max_iou};
+    o.split = p->own.task == TASK_TEST ? DATA_TEST : DATA_VAL;
+    o.merge = p->own.merge;
+    o.verbose = p->own.verbose;
+    status s = evaluate_run(&o);
+    data_yaml_free(&data);
+    return s;
+}
+
+/* ---- training ---- */
+
+/* Replace a file option by where the file really is. */
+static status find_file(train_options *o, const char *name)
+{
+    const option_row *row = options_find(train_rows, TRAIN_ROWS, name);
+    text value = {0};
+    char *found = NULL;
+    options_get(row, o, &value);
+    status s = text_status(&value);
+    if (s == OK && value.length) s = fs_find_file(text_string(&value), &found);
+    if (s != OK) s = status_context(s, "--%s", name);
+    if (s == OK && found) s = options_set(row, o, found, name);
+    free(found);
+    text_free(&value);
+    return s;
+}
+
+static status read_hyps(const train_options *o, double *hyps)
+{
+    hyp_space space;
+    hyp_space_default(&space);
+    if (*o->hyp) return hyp_read(o->hyp, &space, hyps);
+    hyp_defaults(&space, *o->weights, hyps);
+    return OK;
+}
+
+/* hyp.yaml and opt.yaml: what this training was. */
+static status write_settings(const char *folder, const train_options *o, const double *hyps)
+{
+    hyp_space space;
+    text hyp = {0}, opt = {0};
+    char *hyp_path = path_join(folder, "hyp.yaml"), *opt_path = path_join(folder, "opt.yaml");
+    hyp_space_default(&space);
+    hyp_write(&hyp, &space, hyps);
+    options_write_yaml(train_rows, TRAIN_ROWS, o, &opt);
+    status s = hyp_path && opt_path ? text_status(&hyp) : FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) s = text_status(&opt);
+    if (s == OK) s = fs_write(hyp_path, hyp.bytes, hyp.length);
+    if (s == OK) s = fs_write(opt_path, opt.bytes, opt.length);
+    text_free(&hyp);
+    text_free(&opt);
+    free(hyp_path);
+    free(opt_path);
+    return s;
+}
+
+static void log_settings(const train_options *o, const double *hyps)
+{
+    hyp_space space;
+    text words = {0};
+    hyp_space_default(&space);
+    for (size_t i = 0; i < space.count; i++) text_add(&words, "%s%s=%g", i ? ", " : "", space.rows[i].key, hyps[i]);
+    log_info("Hyperparameters: %s", text_string(&words));
+    text_clear(&words);
+    for (size_t i = 0; i < TRAIN_ROWS; i++) {
+        text_add(&words, "%s%s=", i ? ", " : "", train_rows[i].name);
+        options_get(&train_rows[i], o, &words);
+    }
+    log_info("Options: %s", text_string(&words));
+    text_free(&words);
+}
+
+typedef struct job {
+    train_options *o;
+    char *folder, *checkpoint, *model_yaml;
+    data_yaml data;
+    double hyps[HYP_COUNT];
+    bool resume;
+} job;
+
+/* A resumed training takes its options and hyps from its folder. */
+static status prepare_resume(job *j)
+{
+    TRY(resume_find(j->o->resume, &j->checkpoint, &j->folder));
+    TRY(resume_options(j->folder, j->checkpoint, j->o));
+    char *hyp = path_join(j->folder, "hyp.yaml");
+    status s = hyp ? options_set(options_find(train_rows, TRAIN_ROWS, "hyp"), j->o, hyp, "--resume")
+                   : FAIL(ERR_MEMORY, "out of memory");
+    free(hyp);
+    j->resume = true;
+    log_info("Resuming training from %s", j->checkpoint);
+    return s;
+}
+
+static status prepare(job *j, const bool *given)
+{
+    if (*j->o->resume) TRY(prepare_resume(j));
+    TRY(train_options_complete(j->o, given));
+    static const char *const files[] = {"data", "cfg", "hyp", "weights"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) TRY(find_file(j->o, files[i]));
+    TRY(read_hyps(j->o, j->hyps));
+    TRY(data_yaml_read(j->o->data, &j->data));
+    if (*j->o->cfg) {
+        size_t length;
+        TRY(fs_read(j->o->cfg, 1 << 20, &j->model_yaml, &length));
+    }
+    if (!j->resume) TRY(run_folder_make(j->o->logdir, j->o->name, &j->folder));
+    log_settings(j->o, j->hyps);
+    return j->resume ? OK : write_settings(j->folder, j->o, j->hyps);
+}
+
+static status run_job(job *j)
+{
+    terminal screen;
+    training_watch watch = terminal_watch(&screen);
+    training_result result;
+    training_request request = {
+        .options = j->o,
+        .hyps = j->hyps,
+        .data = &j->data,
+        .model_name = j->o->cfg,
+        .model_yaml = j->model_yaml,
+        .folder = j->folder,
+        .resume = j->resume,
+    };
+    log_info("Results go to %s", j->folder);
+    status s = training_run(&request, &watch, &result, NULL);
+    if (s == ERR_STOPPED) log_info("Stopped. Go on with: train --resume %s/weights/last.pt", j->folder);
+    if (s == OK)
+        log_info("%lld epochs completed in %.3f hours. Best fitness %.4g; weights in %s/weights",
+                 (long long)result.epochs, result.seconds / 3600, result.best_fitness, j->folder);
+    return s;
+}
+
+static status train_task(program *p)
+{
+    job j = {.o = &p->train};
+    TRY(signals_start());
+    status s = prepare(&j, p->given);
+    if (s == OK) s = run_job(&j);
+    data_yaml_free(&j.data);
+    free(j.folder);
+    free(j.checkpoint);
+    free(j.model_yaml);
+    return s;
+}
+
+/* ---- the program ---- */
+
+static status choose(program *p)
+{
+    enum { SECTIONS = 2 };
+    if (p->own.help) options_help(p->sections, SECTIONS, usage, about, stdout);
+    else if (p->own.man) options_man(p->sections, SECTIONS, "mendel-train", usage, about, stdout);
+    else if (p->own.version) printf("mendel-train %s\n", MENDEL_VERSION);
+    else if (p->own.probe) return print_probe(&p->train);
+    else if (p->own.candidate >= 0) return candidate_run((int)p->own.candidate, p->train.device, p->train.threads);
+    else if (p->own.task != TASK_TRAIN) return evaluate_task(p);
+    else return train_task(p);
+    return OK;
+}
+
+int main(int argc, char **argv)
+{
+    program p = {0};
+    p.sections[0] = train_section(&p.train, p.given);
+    p.sections[1] = (option_section){"program", rows, sizeof rows / sizeof *rows, &p.own, NULL};
+    status s = options_defaults(p.sections, 2);
+    int bad_usage = 0;
+    if (s == OK) {
+        s = options_parse(p.sections, 2, argc, argv, NULL);
+        bad_usage = s != OK;
+    }
+    if (s == OK) s = choose(&p);
+    if (s != OK && s != ERR_STOPPED) log_error("%s", status_message());
+    options_free(p.sections, 2);
+    return s == OK ? 0 : bad_usage ? EXIT_USAGE : s == ERR_STOPPED ? EXIT_INTERRUPTED : 1;
+}
