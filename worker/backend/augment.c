@@ -37,8 +37,8 @@ static status check_layer(const augment_layer *l, size_t image_bytes, int width,
     if (l->tiles < 0 || l->tiles > AUGMENT_TILES) return FAIL(ERR_ARGUMENT, "augment: %d tiles", l->tiles);
     if (l->warp < WARP_NONE || l->warp > WARP_PERSPECTIVE) return FAIL(ERR_ARGUMENT, "augment: warp %d", l->warp);
     if (l->warp == WARP_NONE && (l->canvas_width != width || l->canvas_height != height))
-        return FAIL(ERR_ARGUMENT, "augment: a canvas of %d x %d without a warp for an output of %d x %d", l->canvas_width,
-                    l->canvas_height, width, height);
+        return FAIL(ERR_ARGUMENT, "augment: a canvas of %d x %d without a warp for an output of %d x %d",
+                    l->canvas_width, l->canvas_height, width, height);
     for (int i = 0; i < 9; i++)
         if (!isfinite(l->inverse[i])) return FAIL(ERR_ARGUMENT, "augment: the map is not finite");
     for (int i = 0; i < l->tiles; i++) TRY(check_tile(l, &l->tile[i], image_bytes));
