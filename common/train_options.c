@@ -50,7 +50,8 @@
         "--no-shuffle --warmup-cap 0 --label-rules reference --nms-time-limit 10")
 
 const option_row train_rows[] = {ROWS(OPTION_AS_ROW)};
-_Static_assert(sizeof train_rows / sizeof *train_rows == TRAIN_ROWS, "TRAIN_ROWS counts the table above");
+#define ONE_ROW(...) +1 /* sizeof train_rows would only give back the header's size */
+_Static_assert(0 ROWS(ONE_ROW) == TRAIN_ROWS, "TRAIN_ROWS counts the table above");
 
 option_section train_section(train_options *o, bool *given)
 {
