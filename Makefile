@@ -19,7 +19,7 @@ VERSION  := $(shell cat VERSION)
 WARNINGS  = -Wall -Wextra -Werror
 CPPFLAGS += -I. -I$(BUILD)/generated -D_GNU_SOURCE -DMENDEL_VERSION='"$(VERSION)"'
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -fno-math-errno -ffp-contract=off -fPIC -pthread $(SANITIZER)
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -fno-math-errno -ffp-contract=off -fPIC -fno-semantic-interposition -pthread $(SANITIZER)
 LDFLAGS  += -pthread -rdynamic $(SANITIZER)
 ifneq ($(SANITIZE),)
   SANITIZER = -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all

@@ -85,7 +85,7 @@ status point_create(device *d, const point_options *options, point **out)
     TRY(array_new(&p->sums, lanes * 2 * (size_t)options->images));
     spread_views(p);
     name_channels(p);
-    if (options->norm && !options->training) point_refresh(p);
+    if (!options->training) point_refresh(p);
     return OK;
 }
 
@@ -211,6 +211,7 @@ static void normalize(point *p, int block)
 
 void point_refresh(point *p)
 {
+    if (!p->o.norm) return;
     for (int i = 0; i < p->blocks * p->block; i++) {
         int c = p->channel[i];
         float scale = c < 0 ? 0 : p->o.gamma[c] / sqrtf(p->o.variance[c] + p->o.eps);

@@ -51,7 +51,7 @@ typedef struct point_options {
 /* Only the options' maps are borrowed during the call. ERR_MEMORY. */
 status point_create(device *d, const point_options *options, point **out);
 void point_destroy(point **p);
-/* Inference: take gamma, beta and the running statistics anew. */
+/* Inference: take gamma, beta and the running statistics anew, if it has a norm. */
 void point_refresh(point *p);
 /* May run in several threads at once, with an arena each, when not training. */
 void point_forward_run(point *p, char *arena);
