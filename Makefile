@@ -114,10 +114,10 @@ $(BUILD)/shapes: $(BUILD)/obj/examples/shapes/main.o $(SHAPES)
 	$(CC) $(LDFLAGS) $^ $(SHAPES_LIBS) -o $@
 $(BUILD)/bench: $(call objects,$(wildcard tests/bench/*.c)) $(TRAIN) | $(BUILD)/backend_cpu.so
 	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) -o $@
-# The parity runner drives breeding and training alike, so it links both programs' parts (which share proto/ and common/).
-$(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(filter-out $(TRAIN),$(COORDINATOR)) | $(BUILD)/backend_cpu.so
+# The parity runner drives breeding, training and the processor's kernels alike, so it links the parts of all of them.
+$(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(CPU) $(filter-out $(TRAIN),$(COORDINATOR)) | $(BUILD)/backend_cpu.so
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) $(COORDINATOR_LIBS) -o $@
+	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) $(CPU_LIBS) $(COORDINATOR_LIBS) -o $@
 
 # ---- unit tests: one program a file, linked with what the file's program links ----
 UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS) $(SHAPES_DIRS))

@@ -1,0 +1,179 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "common/options.h"
+#include "common/train_options.h"
+
+typedef struct parsed {
+    train_options o;
+    bool given[TRAIN_ROWS];
+    option_section section;
+} parsed;
+
+static status parse(parsed *p, int count, char **words)
+{
+    p->section = train_section(&p->o, p->given);
+    assert_int_equal(options_defaults(&p->section, 1), OK);
+    return options_parse(&p->section, 1, count, words, NULL);
+}
+
+#define PARSE(p, ...)                                                                                                  \
+    parse(p, (int)(sizeof((char *[]){"train", __VA_ARGS__}) / sizeof(char *)), (char *[]){"train", __VA_ARGS__})
+
+static void expect_refused(parsed *p, status s, const char *words)
+{
+    assert_int_equal(s, ERR_ARGUMENT);
+    if (!strstr(status_message(), words)) fail_msg("'%s' does not say '%s'", status_message(), words);
+    options_free(&p->section, 1);
+}
+
+static void options_are_read_as_argparse_does(void **state)
+{
+    (void)state;
+    parsed p;
+    assert_int_equal(PARSE(&p, "--img", "320", "640", "--batch=8", "--rect", "--weights", "", "--name", "x", "--epochs",
+                           "3"),
+                     OK);
+    assert_int_equal(p.o.img_size.count, 2);
+    assert_int_equal(p.o.img_size.values[1], 640);
+    assert_int_equal(p.o.batch_size, 8);
+    assert_true(p.o.rect);
+    assert_string_equal(p.o.weights, "");
+    assert_string_equal(p.o.name, "x");
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--imgsz", "128", "--cache", "--project", "out", "--batch_size", "4"),
+                     OK); /* later spellings */
+    assert_int_equal(p.o.img_size.values[0], 128);
+    assert_true(p.o.cache_images);
+    assert_string_equal(p.o.logdir, "out");
+    assert_int_equal(p.o.batch_size, 4);
+    options_free(&p.section, 1);
+}
+
+static void resume_may_stand_alone(void **state)
+{
+    (void)state;
+    parsed p;
+    assert_int_equal(PARSE(&p, "--resume", "--rect"), OK);
+    assert_string_equal(p.o.resume, "true");
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--resume", "runs/exp0/weights/last.pt"), OK);
+    assert_string_equal(p.o.resume, "runs/exp0/weights/last.pt");
+    options_free(&p.section, 1);
+}
+
+static void what_is_wrong_is_said_in_a_sentence(void **state)
+{
+    (void)state;
+    parsed p;
+    expect_refused(&p, PARSE(&p, "--epoch", "x"), "--epochs: a whole number was expected, found 'x'");
+    expect_refused(&p, PARSE(&p, "--epochs", "0"), "--epochs: 1 to 1000000 was expected, found 0");
+    expect_refused(&p, PARSE(&p, "--epochs"), "--epochs needs a value");
+    expect_refused(&p, PARSE(&p, "--nonsense"), "unknown option --nonsense");
+    expect_refused(&p, PARSE(&p, "--no", "1"), "is ambiguous");
+    expect_refused(&p, PARSE(&p, "-x"), "unknown option -x");
+    expect_refused(&p, PARSE(&p, "stray"), "unexpected 'stray'");
+    expect_refused(&p, PARSE(&p, "--precision", "fp8"), "one of auto|fp32|bf16|fp16 was expected, found 'fp8'");
+    expect_refused(&p, PARSE(&p, "--img", "1", "2", "3", "4", "5", "6", "7", "8", "9"), "");
+    expect_refused(&p, PARSE(&p, "--warmup-cap", "nan"), "0 to 1 was expected");
+}
+
+static void values_survive_being_written(void **state)
+{
+    (void)state;
+    parsed a, b;
+    assert_int_equal(PARSE(&a, "--cfg", "a b.yaml", "--img", "64", "96", "--warmup-cap", "0.25", "--adam",
+                           "--precision", "bf16"),
+                     OK);
+    assert_int_equal(PARSE(&b, "--rect"), OK);
+    for (size_t i = 0; i < TRAIN_ROWS; i++) {
+        text value = {0};
+        options_get(&train_rows[i], &a.o, &value);
+        assert_int_equal(options_set(&train_rows[i], &b.o, text_string(&value), "test"), OK);
+        text_free(&value);
+    }
+    text x = {0}, y = {0};
+    options_write_yaml(train_rows, TRAIN_ROWS, &a.o, &x);
+    options_write_yaml(train_rows, TRAIN_ROWS, &b.o, &y);
+    assert_string_equal(text_string(&x), text_string(&y));
+    assert_non_null(strstr(text_string(&x), "img_size:\n- 64\n- 96\n"));
+    assert_non_null(strstr(text_string(&x), "warmup_cap: 0.25\n"));
+    text_free(&x);
+    text_free(&y);
+    options_free(&a.section, 1);
+    options_free(&b.section, 1);
+}
+
+static void as_reference_turns_its_parts(void **state)
+{
+    (void)state;
+    parsed p;
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--as-reference", "--nms-time-limit", "3", "--img", "64"), OK);
+    assert_int_equal(train_options_complete(&p.o, p.given), OK);
+    assert_true(p.o.no_shuffle);
+    assert_true(p.o.warmup_cap == 0);
+    assert_int_equal(p.o.label_rules, LABELS_REFERENCE);
+    assert_true(p.o.nms_time_limit == 3); /* what is said wins */
+    assert_string_equal(p.o.weights, ""); /* --cfg alone trains from scratch */
+    assert_int_equal(p.o.img_size.count, 2);
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--weights", ""), OK);
+    assert_int_equal(train_options_complete(&p.o, p.given), ERR_ARGUMENT);
+    options_free(&p.section, 1);
+}
+
+static void sizes_are_rounded_up_to_the_stride(void **state)
+{
+    (void)state;
+    log_set_level(LOG_SILENT);
+    assert_int_equal(train_round_size(640, 32), 640);
+    assert_int_equal(train_round_size(641, 32), 672);
+    assert_int_equal(train_round_size(31, 32), 32);
+}
+
+/* --help and the man page come from the same rows: every option with words stands in both. */
+static void help_and_man_page_name_every_option(void **state)
+{
+    (void)state;
+    parsed p;
+    assert_int_equal(PARSE(&p, "--rect"), OK);
+    char *pages[2];
+    size_t sizes[2];
+    FILE *f = open_memstream(&pages[0], &sizes[0]);
+    assert_non_null(f);
+    options_help(&p.section, 1, "train", "about", f);
+    fclose(f);
+    f = open_memstream(&pages[1], &sizes[1]);
+    assert_non_null(f);
+    options_man(&p.section, 1, "train", "train", "about", f);
+    fclose(f);
+    for (size_t i = 0; i < TRAIN_ROWS; i++) {
+        text dashed = {0}, troff = {0};
+        text_add(&dashed, "--%s", train_rows[i].name);
+        for (const char *c = text_string(&dashed); *c; c++) text_add(&troff, *c == '-' ? "\\-" : "%c", *c);
+        assert_non_null(strstr(pages[0], text_string(&dashed)));
+        assert_non_null(strstr(pages[1], text_string(&troff)));
+        text_free(&dashed);
+        text_free(&troff);
+    }
+    free(pages[0]);
+    free(pages[1]);
+    options_free(&p.section, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_are_read_as_argparse_does),   cmocka_unit_test(resume_may_stand_alone),
+        cmocka_unit_test(what_is_wrong_is_said_in_a_sentence), cmocka_unit_test(values_survive_being_written),
+        cmocka_unit_test(as_reference_turns_its_parts),        cmocka_unit_test(sizes_are_rounded_up_to_the_stride),
+        cmocka_unit_test(help_and_man_page_name_every_option),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
