@@ -9,7 +9,8 @@
 
 struct device {
     int threads;
-    bool has_bf16; /* instructions for it: without them bf16 is slower than fp32 */
+    bool has_bf16;  /* instructions for it: without them it is not offered */
+    bool has_tiles; /* AMX: matrix multiplication of bf16, with which it is faster than fp32 */
     const kernels *kernels;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
