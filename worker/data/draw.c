@@ -39,6 +39,11 @@ double draw_uniform_numpy(draw *d, double low, double high)
     return low + (high - low) * keyed_random(&d->keyed);
 }
 
+double draw_normal(draw *d)
+{
+    return d->source == DRAW_KEYED ? keyed_normal(&d->keyed) : numpy_normal(d->numpy);
+}
+
 double draw_beta(draw *d, double a, double b)
 {
     return d->source == DRAW_KEYED ? keyed_beta(&d->keyed, a, b) : numpy_beta(d->numpy, a, b);
@@ -63,6 +68,39 @@ status draw_weighted(draw *d, const double *weights, int n, int *out)
     rng_running_sums(weights, (size_t)n, sums);
     for (int i = 0; i < n; i++) out[i] = bisect(sums, n, draw_random(d) * sums[n - 1]);
     free(sums);
+    return OK;
+}
+
+/* 0..most as NumPy's legacy shuffle draws it: words cut to the bits that `most` has, until one is small enough. */
+static uint32_t numpy_interval(numpy_rng *r, uint32_t most)
+{
+    uint32_t mask = most, drawn;
+    if (!most) return 0;
+    for (int shift = 1; shift < 32; shift *= 2) mask |= mask >> shift;
+    do drawn = mt19937_next(&r->mt) & mask;
+    while (drawn > most);
+    return drawn;
+}
+
+static void swap_sizes(size_t *a, size_t *b)
+{
+    size_t kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+status draw_some(draw *d, size_t n, size_t count, size_t *out)
+{
+    size_t *all;
+    TRY(array_new(&all, n));
+    for (size_t i = 0; i < n; i++) all[i] = i;
+    if (d->source == DRAW_REFERENCE) /* the whole permutation, of which choice() takes the front */
+        for (size_t i = n; i-- > 1;) swap_sizes(&all[i], &all[numpy_interval(d->numpy, (uint32_t)i)]);
+    for (size_t i = 0; i < count; i++) {
+        if (d->source == DRAW_KEYED) swap_sizes(&all[i], &all[i + keyed_below(&d->keyed, n - i)]);
+        out[i] = all[i];
+    }
+    free(all);
     return OK;
 }
 

@@ -149,9 +149,12 @@ static status check_anchors(training *t)
     for (int level = 0; level < heads.levels; level++)
         for (int v = 0; v < 2 * heads.anchors; v++)
             pixels[k++] = heads.anchor[level][v / 2][v % 2] * heads.stride[level];
+    anchors_options o = {.image_size = t->image_size,
+                         .anchor_t = t->request->hyps[HYP_anchor_t],
+                         .count = heads.levels * heads.anchors};
     anchors_result found;
-    TRY(anchors_check(t->train_data, t->image_size, t->request->hyps[HYP_anchor_t], (uint64_t)t->o->seed, heads.levels,
-                      heads.anchors, pixels, &found));
+    draw d = draw_keyed((uint64_t)t->o->seed, DRAW_ANCHORS, 0, 0);
+    TRY(anchors_check(t->train_data, &o, &d, pixels, &found));
     if (found.changed) model_set_anchors(&t->model, pixels);
     return OK;
 }

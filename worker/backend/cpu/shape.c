@@ -155,10 +155,11 @@ static inline float source(const input *i, const void *pixels, int image, int ch
     return ((const float *)pixels)[((image * 3 + channel) * height + y) * width + x];
 }
 
-/* Where bilinear resizing with align_corners false looks, and how much of the second pixel it takes. */
+/* Where bilinear resizing with align_corners false looks, and how much of the second pixel it takes. PyTorch's kernel has the
+ * scale in float32 and fuses the product with the subtraction: rounding once, as here, keeps the last bit of the position. */
 static void resize_tap(int to, int to_size, int from_size, int *first, int *second, float *part)
 {
-    float at = ((float)to + 0.5f) * ((float)from_size / (float)to_size) - 0.5f;
+    float scale = (float)from_size / (float)to_size, at = (float)((double)scale * (to + 0.5) - 0.5);
     if (at < 0) at = 0;
     *first = (int)at;
     *second = *first + (*first < from_size - 1);
