@@ -234,7 +234,7 @@ static point spread_of(const point *boxes, size_t count)
     return spread;
 }
 
-/* k-means of the boxes, with both sides on the same footing. Works in `boxes`, and leaves them as they were but for rounding. */
+/* k-means of the boxes, with both sides on the same footing. */
 static status cluster(draw *d, const point *boxes, size_t box_count, point *centres, size_t count)
 {
     point *scaled, spread = spread_of(boxes, box_count);
@@ -287,7 +287,7 @@ static status find_in(const anchors_options *o, int generations, draw *d, const 
         evolve(&s, generations, d);
         memcpy(found, s.best, count * sizeof *found);
         qsort(found, count, sizeof *found, by_area);
-        log_fit(o, boxes, box_count, found);
+        if (generations) log_fit(o, boxes, box_count, found);
     }
     search_free(&s);
     return result;
