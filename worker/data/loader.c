@@ -329,6 +329,23 @@ static void clear_slot(loader *l, int number)
     }
 }
 
+/* No more jobs, and none in the making. Called with the lock held, as is start_jobs. */
+static void stop_jobs(loader *l)
+{
+    l->job_count = 0;
+    while (l->busy) pthread_cond_wait(&l->made, &l->lock);
+}
+
+/* Jobs of the plan from this batch on. */
+static void start_jobs(loader *l, int number)
+{
+    l->next_batch = number;
+    l->next_job = number < l->batches ? l->plan[number].first : l->data->count;
+    l->job_count = l->data->count;
+    for (int i = number; i < l->batches && i < number + l->depth; i++) clear_slot(l, i);
+    pthread_cond_broadcast(&l->work);
+}
+
 status loader_start_epoch(loader *l, int64_t epoch, const int *order)
 {
     if (order && l->options.rect) return FAIL(ERR_ARGUMENT, "image weights do not go with rectangular batches");
@@ -336,18 +353,20 @@ status loader_start_epoch(loader *l, int64_t epoch, const int *order)
         if (order[i] < 0 || order[i] >= l->data->count)
             return FAIL(ERR_ARGUMENT, "image %d of %d in the order of an epoch", order[i], l->data->count);
     pthread_mutex_lock(&l->lock);
-    l->job_count = 0; /* no more of the old one */
-    while (l->busy) pthread_cond_wait(&l->made, &l->lock);
+    stop_jobs(l);
     l->epoch = epoch;
     status s = order_jobs(l, order);
-    l->next_job = l->next_batch = 0;
-    if (s == OK) {
-        l->job_count = l->data->count;
-        for (int i = 0; i < l->batches && i < l->depth; i++) clear_slot(l, i);
-        pthread_cond_broadcast(&l->work);
-    }
+    if (s == OK) start_jobs(l, 0);
     pthread_mutex_unlock(&l->lock);
     return s;
+}
+
+void loader_skip(loader *l, int batches)
+{
+    pthread_mutex_lock(&l->lock);
+    stop_jobs(l);
+    start_jobs(l, batches);
+    pthread_mutex_unlock(&l->lock);
 }
 
 /* ---- batches ---- */

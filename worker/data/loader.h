@@ -63,6 +63,9 @@ void loader_largest(const loader *l, int *count, int *height, int *width);
  * shuffled) order: those of draw_weighted; copied; not with rect. NULL: none. */
 status loader_start_epoch(loader *l, int64_t epoch, const int *order);
 
+/* Pass over the first `batches` of an epoch that has just begun; they are not made. */
+void loader_skip(loader *l, int batches);
+
 /* Wait for the next batch; it is the loader's, and valid until the next call. ERR_END after the last one. When a sample of the
  * batch failed, its error (the first by place), which names the file. */
 status loader_next(loader *l, const batch **out);

@@ -101,7 +101,7 @@ static status evaluate(evaluation *e)
     TRY(load_model(e));
     TRY(open_loader(e));
     TRY(make_validator(e));
-    status s = validator_run(e->validator, &v);
+    status s = validator_run(e->validator, NULL, NULL, &v);
     if (s == OK) s = print_result(e, &v);
     validation_free(&v);
     return s;

@@ -27,12 +27,44 @@ static void count_images(speedometer *s, int64_t images)
     s->images = 0;
 }
 
+/* ---- wishes ---- */
+
+static void save_as_wished(training *t)
+{
+    const char *path = t->request->checkpoint ? t->request->checkpoint : t->o->nosave ? NULL : t->last_path;
+    if (!path) return;
+    training_saved saved = {.path = path, .epoch = t->epoch, .step = t->step};
+    if (training_save(t, path, t->epoch - 1, false) != OK) {
+        log_error("%s", status_message()); /* the training itself is well, and goes on */
+        saved.path = NULL;
+    }
+    t->watch->saved(t->watch->state, &saved);
+}
+
+/* Between two batches: do what the watch wishes. */
+static status attend(training *t)
+{
+    unsigned wish = t->watch->wish(t->watch->state);
+    if (wish & WISH_SAVE) save_as_wished(t);
+    if (wish & WISH_STOP)
+        return FAIL(ERR_STOPPED, "stopped in epoch %lld after batch %lld of %lld", (long long)t->epoch,
+                    (long long)t->step, (long long)t->schedule.o.batches);
+    return OK;
+}
+
+static status attend_in_validation(void *state)
+{
+    const training *t = state;
+    t->watch->validating(t->watch->state);
+    return attend(state);
+}
+
 /* ---- one batch ---- */
 
 /* Multi-scale: the size of this batch's longer side, stretched to multiples of the stride. */
-static void choose_size(const training *t, int64_t epoch, int64_t step, learner_batch *b)
+static void choose_size(const training *t, learner_batch *b)
 {
-    draw d = draw_keyed((uint64_t)t->o->seed, DRAW_SIZE, epoch, step);
+    draw d = draw_keyed((uint64_t)t->o->seed, DRAW_SIZE, t->epoch, t->step);
     double scale =
         (double)draw_image_size(&d, t->image_size, t->stride) / (b->height > b->width ? b->height : b->width);
     int height = (int)ceil(b->height * scale / t->stride) * t->stride;
@@ -42,14 +74,14 @@ static void choose_size(const training *t, int64_t epoch, int64_t step, learner_
     b->resize_width = width;
 }
 
-static status check_loss(const float items[LOSS_ITEMS], int64_t epoch, int64_t step)
+static status check_loss(const training *t, const float items[LOSS_ITEMS])
 {
     if (isfinite(items[LOSS_ITEMS - 1])) return OK;
     return FAIL(ERR_NOT_FINITE, "epoch %lld, batch %lld: the loss is not finite (box %g, objectness %g, class %g)",
-                (long long)epoch, (long long)step, (double)items[0], (double)items[1], (double)items[2]);
+                (long long)t->epoch, (long long)t->step, (double)items[0], (double)items[1], (double)items[2]);
 }
 
-static status train_batch(training *t, const batch *b, int64_t epoch, int64_t step, loss_means *means, double *loss)
+static status train_batch(training *t, const batch *b, double *loss)
 {
     learner_batch batch = {.pixels = b->images,
                            .bytes = true,
@@ -58,32 +90,33 @@ static status train_batch(training *t, const batch *b, int64_t epoch, int64_t st
                            .width = b->width};
     batch.targets = b->targets;
     batch.target_count = b->target_count;
-    if (t->o->multi_scale) choose_size(t, epoch, step, &batch);
+    if (t->o->multi_scale) choose_size(t, &batch);
     float items[LOSS_ITEMS];
-    schedule_step now = schedule_at(&t->schedule, epoch, step + epoch * t->schedule.o.batches);
+    schedule_step now = schedule_at(&t->schedule, t->epoch, t->step + t->epoch * t->schedule.o.batches);
     TRY(learner_run(t->learner, &batch, items));
     t->model.batches_tracked++;
-    TRY(check_loss(items, epoch, step));
+    TRY(check_loss(t, items));
     if (now.update) {
         float scalars[UPDATE_COUNT];
         t->averages++;
         schedule_scalars(&t->schedule, &now, optimizer_steps(learner_optimizer(t->learner)) + 1, t->averages, scalars);
         TRY(learner_update(t->learner, scalars));
     }
-    loss_means_add(means, items);
-    memcpy(t->row.losses, means->items, sizeof t->row.losses);
+    loss_means_add(&t->means, items);
+    memcpy(t->row.losses, t->means.items, sizeof t->row.losses);
     t->row.targets = b->target_count;
     t->row.img_size = batch.resize_width ? batch.resize_width : batch.width;
     *loss = (double)items[LOSS_ITEMS - 1];
+    t->step++;
     return OK;
 }
 
 /* ---- one epoch ---- */
 
 /* With --image-weights pictures are drawn by how badly their classes do. */
-static status start_epoch(training *t, int64_t epoch)
+static status start_loader(training *t)
 {
-    TRY(learner_clear(t->learner));
+    int64_t epoch = t->epoch;
     if (!t->o->image_weights) return loader_start_epoch(t->train_loader, epoch, NULL);
     int count = t->train_data->count;
     double *classes = NULL, *weights = NULL;
@@ -104,44 +137,58 @@ static status start_epoch(training *t, int64_t epoch)
     return s;
 }
 
-static status train_epoch(training *t, int64_t epoch, speedometer *speed)
+/* Gradients that no step has used are dropped, as the reference does. An epoch that was interrupted goes on behind its last batch
+ * with the gradients and losses of then. */
+static status start_epoch(training *t, int64_t epoch)
 {
-    const batch *b;
-    loss_means means = {0};
+    bool goes_on = epoch == t->start_epoch && t->start_step > 0;
+    t->epoch = epoch;
+    t->step = goes_on ? t->start_step : 0;
     t->row.epoch = epoch;
     t->row.epochs = t->epochs;
-    t->watch->epoch(t->watch->state, epoch);
+    t->watch->epoch(t->watch->state, epoch, t->schedule.o.batches);
     t->blame = REASON_DATA;
-    TRY(start_epoch(t, epoch));
-    status s;
-    int64_t step = 0;
-    while ((s = loader_next(t->train_loader, &b)) == OK) {
+    TRY(start_loader(t));
+    if (goes_on) {
+        loader_skip(t->train_loader, (int)t->start_step);
+        return OK;
+    }
+    t->means = (loss_means){0};
+    return learner_clear(t->learner);
+}
+
+static status train_epoch(training *t, speedometer *speed)
+{
+    const batch *b;
+    status s = attend(t);
+    t->blame = REASON_DATA;
+    while (s == OK && (s = loader_next(t->train_loader, &b)) == OK) {
         training_progress p = {.row = &t->row, .steps = t->schedule.o.batches};
         t->blame = REASON_ERROR;
-        TRY(train_batch(t, b, epoch, step, &means, &p.loss));
+        TRY(train_batch(t, b, &p.loss));
         count_images(speed, b->count);
-        p.step = ++step;
+        p.step = t->step;
         p.images_per_s = speed->per_s;
         t->watch->progress(t->watch->state, &p);
-        if (t->watch->wish(t->watch->state) == WISH_STOP)
-            return FAIL(ERR_STOPPED, "stopped in epoch %lld", (long long)epoch);
+        s = attend(t);
         t->blame = REASON_DATA;
     }
     return s == ERR_END ? OK : s;
 }
 
-static status validate(training *t, int64_t epoch)
+static status validate(training *t)
 {
     validation v;
     text table = {0};
     t->blame = REASON_DATA;
-    status s = validator_run(t->validator, &v);
+    status s = validator_run(t->validator, attend_in_validation, t, &v);
     if (s == OK) {
         char *item = (char *)"item", *const *names = t->o->single_cls ? &item : t->request->data->names;
         memcpy(t->row.metrics, v.results, sizeof t->row.metrics);
+        t->validated = true;
         memcpy(t->maps, v.maps, (size_t)t->classes * sizeof *t->maps);
         ap_print(&v.summary, names, t->classes, false, &table);
-        training_validated report = {epoch, v.results, fitness(v.results, fitness_weights_default),
+        training_validated report = {t->epoch, v.results, fitness(v.results, fitness_weights_default),
                                      text_string(&table)};
         s = text_status(&table);
         t->watch->validated(t->watch->state, &report);
@@ -152,16 +199,17 @@ static status validate(training *t, int64_t epoch)
     return s;
 }
 
-static status finish_epoch(training *t, int64_t epoch)
+static status finish_epoch(training *t)
 {
-    bool final = epoch + 1 == t->epochs;
-    if (!t->o->notest || final) TRY(validate(t, epoch));
+    bool final = t->epoch + 1 == t->epochs;
+    if (!t->o->notest || final) TRY(validate(t));
     TRY(results_append(t->results_path, &t->row));
     double now = fitness(t->row.metrics, fitness_weights_default);
     if (now > t->best_fitness) t->best_fitness = now;
+    t->step = 0;
     if (t->o->nosave && (!final || t->request->candidate)) return OK;
-    TRY(training_save(t, t->last_path, epoch, final));
-    return t->best_fitness == now ? training_save(t, t->best_path, epoch, final) : OK;
+    TRY(training_save(t, t->last_path, t->epoch, final));
+    return t->best_fitness == now ? training_save(t, t->best_path, t->epoch, final) : OK;
 }
 
 /* ---- the end ---- */
@@ -188,11 +236,10 @@ static status run_epochs(training *t, training_result *out)
 {
     speedometer speed = {.started = clock_seconds()};
     for (int64_t epoch = t->start_epoch; epoch < t->epochs; epoch++) {
-        TRY(train_epoch(t, epoch, &speed));
-        TRY(finish_epoch(t, epoch));
+        TRY(start_epoch(t, epoch));
+        TRY(train_epoch(t, &speed));
+        TRY(finish_epoch(t));
         out->epochs++;
-        out->best_fitness = t->best_fitness;
-        memcpy(out->results, t->row.metrics, sizeof out->results);
     }
     if (t->request->candidate && t->o->nosave) return OK;
     const char *const kept[] = {t->last_path, t->best_path, t->results_path};
@@ -209,6 +256,9 @@ status training_run(const training_request *request, const training_watch *watch
     status s = training_setup(&t);
     if (s == OK) s = run_epochs(&t, out);
     out->seconds = clock_seconds() - started;
+    out->best_fitness = t.best_fitness;
+    out->validated = t.validated;
+    memcpy(out->results, t.row.metrics, sizeof out->results);
     if (reason)
         *reason = s == ERR_NOT_FINITE ? REASON_NAN
                   : s == ERR_MEMORY   ? REASON_MEMORY

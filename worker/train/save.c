@@ -2,7 +2,8 @@
  *
  * What the reference keeps goes under its names: the averaged model, the optimizer, best fitness, results.txt. What going on
  * exactly as if nothing had happened needs besides goes under "mendel": the raw weights, the counts of steps and averages, the
- * last metrics. */
+ * length of the warm-up, the last metrics; within an epoch also its batches so far, their losses, and the gradients that wait for
+ * a step. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +14,17 @@
 #include "common/log.h"
 #include "worker/train/training_inner.h"
 
+enum { NUMBER_NAME_ROOM = 32 };
+
 /* ---- saving ---- */
 
 /* Memory behind a checkpoint while it is written. */
 typedef struct saver {
-    float *average, *weights, *momentum, *squares; /* arenas */
-    checkpoint_array *model, *raw, *moments[2];    /* one a weight; moments: one a parameter, group by group */
+    float *average, *weights, *momentum, *squares, *gradients; /* arenas */
+    checkpoint_array *model, *raw, *moments[2], *pending; /* one a weight; moments: one a parameter, group by group */
     checkpoint_number *numbers;
-    char *results, (*number_names)[32];
-    size_t parameters;
+    char *results, (*number_names)[NUMBER_NAME_ROOM];
+    size_t parameters, number_count;
 } saver;
 
 static void saver_free(saver *s)
@@ -30,8 +33,10 @@ static void saver_free(saver *s)
     free(s->weights);
     free(s->momentum);
     free(s->squares);
+    free(s->gradients);
     free(s->model);
     free(s->raw);
+    free(s->pending);
     free(s->moments[0]);
     free(s->moments[1]);
     free(s->numbers);
@@ -67,6 +72,10 @@ static status read_arenas(training *t, saver *s)
     TRY(array_new(&s->squares, count));
     TRY(learner_read(t->learner, ARENA_AVERAGE, s->average));
     TRY(learner_read(t->learner, ARENA_WEIGHTS, s->weights));
+    if (t->step) {
+        TRY(array_new(&s->gradients, count));
+        TRY(learner_read(t->learner, ARENA_GRADIENTS, s->gradients));
+    }
     return optimizer_read(learner_optimizer(t->learner), s->momentum, s->squares);
 }
 
@@ -77,6 +86,7 @@ static status list_arrays(training *t, saver *s)
     TRY(array_new(&s->raw, m->count));
     TRY(array_new(&s->moments[0], m->count));
     TRY(array_new(&s->moments[1], m->count));
+    TRY(array_new(&s->pending, m->count));
     for (size_t i = 0; i < m->count; i++) {
         s->model[i] = describe(t, &m->weights[i], s->average);
         s->raw[i] = describe(t, &m->weights[i], s->weights);
@@ -85,36 +95,55 @@ static status list_arrays(training *t, saver *s)
         for (size_t i = 0; i < m->count; i++) {
             if (m->weights[i].kind != WEIGHT_PARAMETER || model_group(&m->weights[i]) != group) continue;
             s->moments[0][s->parameters] = describe(t, &m->weights[i], s->momentum);
-            s->moments[1][s->parameters++] = describe(t, &m->weights[i], s->squares);
+            s->moments[1][s->parameters] = describe(t, &m->weights[i], s->squares);
+            if (s->gradients) s->pending[s->parameters] = describe(t, &m->weights[i], s->gradients);
+            s->parameters++;
         }
     return OK;
 }
 
-static void add_number(saver *s, size_t *count, const char *name, int index, double value)
+/* Counts, each with where it is in a training: what is saved is what is restored. */
+static const struct {
+    const char *name;
+    size_t offset; /* of an int64_t */
+} count_rows[] = {
+    {"averages", offsetof(training, averages)},
+    {"batches_tracked", offsetof(training, model.batches_tracked)},
+    {"targets", offsetof(training, row.targets)},
+    {"img_size", offsetof(training, row.img_size)},
+};
+enum { COUNT_ROWS = sizeof count_rows / sizeof *count_rows };
+
+static void add_number(saver *s, const char *name, int index, double value)
 {
-    snprintf(s->number_names[*count], sizeof *s->number_names, index < 0 ? "%s" : "%s%d", name, index);
-    s->numbers[*count] = (checkpoint_number){s->number_names[*count], value};
-    ++*count;
+    size_t at = s->number_count++;
+    snprintf(s->number_names[at], sizeof *s->number_names, index < 0 ? "%s" : "%s%d", name, index);
+    s->numbers[at] = (checkpoint_number){s->number_names[at], value};
 }
 
-static status list_numbers(const training *t, saver *s, size_t *count)
+static status list_numbers(const training *t, saver *s)
 {
-    size_t room = 4 + RESULT_COUNT + (size_t)t->classes;
+    enum { SINGLE = 4 };
+    size_t room = COUNT_ROWS + SINGLE + LOSS_ITEMS + RESULT_COUNT + (size_t)t->classes;
     TRY(array_new(&s->numbers, room));
     TRY(array_new(&s->number_names, room));
-    *count = 0;
-    add_number(s, count, "averages", -1, (double)t->averages);
-    add_number(s, count, "batches_tracked", -1, (double)t->model.batches_tracked);
-    add_number(s, count, "seed", -1, (double)t->o->seed);
-    for (int i = 0; i < RESULT_COUNT; i++) add_number(s, count, "result", i, t->row.metrics[i]);
-    for (int i = 0; i < t->classes; i++) add_number(s, count, "map", i, t->maps[i]);
+    for (int i = 0; i < COUNT_ROWS; i++)
+        add_number(s, count_rows[i].name, -1, (double)*(const int64_t *)((const char *)t + count_rows[i].offset));
+    add_number(s, "updates", -1, (double)optimizer_steps(learner_optimizer(t->learner)));
+    add_number(s, "warmup", -1, t->schedule.warmup);
+    add_number(s, "validated", -1, t->validated);
+    add_number(s, "step", -1, (double)t->step);
+    for (int i = 0; i < LOSS_ITEMS; i++) add_number(s, "loss", i, (double)t->means.items[i]);
+    for (int i = 0; i < RESULT_COUNT; i++) add_number(s, "result", i, t->row.metrics[i]);
+    for (int i = 0; i < t->classes; i++) add_number(s, "map", i, t->maps[i]);
     return OK;
 }
 
 static checkpoint_optimizer describe_optimizer(const training *t, const saver *s, int64_t epoch)
 {
-    int64_t last = (epoch + 1) * t->schedule.o.batches - 1;
-    schedule_step step = schedule_at(&t->schedule, epoch, last);
+    int64_t last = (epoch + 1) * t->schedule.o.batches + t->step - 1;
+    if (t->step) epoch++;
+    schedule_step step = schedule_at(&t->schedule, epoch > 0 ? epoch : 0, last > 0 ? last : 0);
     checkpoint_optimizer o = {.kind = t->schedule.o.optimizer, .steps = optimizer_steps(learner_optimizer(t->learner))};
     for (int group = 0; group < UPDATE_GROUPS; group++) {
         checkpoint_group *g = &o.groups[group];
@@ -134,11 +163,11 @@ static checkpoint_optimizer describe_optimizer(const training *t, const saver *s
 static status write_checkpoint(training *t, saver *s, const char *path, int64_t epoch, bool final)
 {
     static const char *const item[] = {"item"};
-    size_t numbers, length;
+    size_t length;
     TRY(read_arenas(t, s));
     TRY(list_arrays(t, s));
-    TRY(list_numbers(t, s, &numbers));
-    TRY(fs_read(t->results_path, 0, &s->results, &length));
+    TRY(list_numbers(t, s));
+    if (fs_exists(t->results_path)) TRY(fs_read(t->results_path, 0, &s->results, &length));
     const checkpoint_text texts[] = {{"version", MENDEL_VERSION}, {"precision", precision_name(t->precision)}};
     checkpoint c = {
         .epoch = epoch,
@@ -151,8 +180,9 @@ static status write_checkpoint(training *t, saver *s, const char *path, int64_t 
         .has_optimizer = !final,
         .has_progress = !final,
         .weights = {s->raw, t->model.count},
+        .arrays = {s->pending, s->gradients ? s->parameters : 0},
         .numbers = s->numbers,
-        .number_count = numbers,
+        .number_count = s->number_count,
         .texts = texts,
         .text_count = sizeof texts / sizeof *texts,
     };
@@ -216,6 +246,16 @@ static status gather(const training *t, const checkpoint_arrays *from, bool all,
     return OK;
 }
 
+/* A whole number that the file has, or what stands at `to`. */
+static status restore_count(const training *t, const checkpoint *c, const char *name, int64_t *to)
+{
+    double value = checkpoint_get_number(c, name, (double)*to);
+    if (!(value >= 0 && value < 0x1p53))
+        return FAIL(ERR_FORMAT, "%s: %s is %g, a count was expected", t->o->weights, name, value);
+    *to = (int64_t)value;
+    return OK;
+}
+
 static status restore_optimizer(training *t, const checkpoint *c, float *momentum, float *squares)
 {
     const checkpoint_optimizer *o = &c->optimizer;
@@ -224,33 +264,71 @@ static status restore_optimizer(training *t, const checkpoint *c, float *momentu
                     o->kind == OPTIMIZER_ADAM ? "Adam" : "SGD", o->kind == OPTIMIZER_ADAM ? "give" : "leave out");
     TRY(gather(t, &o->momentum, false, momentum));
     TRY(gather(t, &o->squares, false, squares));
-    return optimizer_write(learner_optimizer(t->learner), o->steps, momentum, squares);
+    int64_t updates = o->steps;
+    TRY(restore_count(t, c, "updates", &updates));
+    return optimizer_write(learner_optimizer(t->learner), updates, momentum, squares);
+}
+
+static void restore_list(const checkpoint *c, const char *name, int count, double *to)
+{
+    char numbered[NUMBER_NAME_ROOM];
+    for (int i = 0; i < count; i++) {
+        snprintf(numbered, sizeof numbered, "%s%d", name, i);
+        to[i] = checkpoint_get_number(c, numbered, 0);
+    }
+}
+
+static status restore_numbers(training *t, const checkpoint *c)
+{
+    int64_t validated = 0;
+    for (int i = 0; i < COUNT_ROWS; i++)
+        TRY(restore_count(t, c, count_rows[i].name, (int64_t *)((char *)t + count_rows[i].offset)));
+    TRY(restore_count(t, c, "validated", &validated));
+    t->validated = validated;
+    restore_list(c, "result", RESULT_COUNT, t->row.metrics);
+    restore_list(c, "map", t->classes, t->maps);
+    return OK;
+}
+
+/* What only a training that goes on where it was needs: the rest of its warm-up, and the epoch that was interrupted. */
+static status restore_place(training *t, const checkpoint *c, float *arena)
+{
+    double losses[LOSS_ITEMS];
+    const char *precision = checkpoint_get_text(c, "precision");
+    if (precision && strcmp(precision, precision_name(t->precision)))
+        log_warning("%s was trained in %s and goes on in %s", t->o->weights, precision, precision_name(t->precision));
+    t->schedule.warmup = checkpoint_get_number(c, "warmup", t->schedule.warmup);
+    TRY(restore_count(t, c, "step", &t->start_step));
+    if (!t->start_step) return OK;
+    if (t->start_step > t->schedule.o.batches)
+        return FAIL(ERR_ARGUMENT,
+                    "%s was saved after batch %lld of an epoch that has %lld now: the data set is not the same",
+                    t->o->weights, (long long)t->start_step, (long long)t->schedule.o.batches);
+    restore_list(c, "loss", LOSS_ITEMS, losses);
+    t->means.batches = t->start_step;
+    for (int i = 0; i < LOSS_ITEMS; i++) t->row.losses[i] = t->means.items[i] = (float)losses[i];
+    memset(arena, 0, (size_t)t->model.arena_count * sizeof *arena);
+    TRY(gather(t, &c->arrays, false, arena));
+    return learner_write(t->learner, ARENA_GRADIENTS, arena);
+}
+
+static status restore_all(training *t, const checkpoint *c, float *arena, float *squares)
+{
+    TRY(restore_optimizer(t, c, arena, squares));
+    if (!c->has_progress) return OK;
+    TRY(restore_numbers(t, c));
+    memcpy(arena, t->model.arena, (size_t)t->model.arena_count * sizeof *arena);
+    TRY(gather(t, &c->weights, true, arena));
+    TRY(learner_write(t->learner, ARENA_WEIGHTS, arena));
+    return t->request->resume ? restore_place(t, c, arena) : OK;
 }
 
 status training_restore(training *t, const checkpoint *c)
 {
     float *arena = NULL, *squares = NULL;
-    size_t count = (size_t)t->model.arena_count;
-    status s = array_new(&arena, count);
-    if (s == OK) s = array_new(&squares, count);
-    if (s == OK) s = restore_optimizer(t, c, arena, squares);
-    if (s == OK && c->has_progress) {
-        char name[32];
-        t->averages = (int64_t)checkpoint_get_number(c, "averages", (double)t->averages);
-        t->model.batches_tracked =
-            (int64_t)checkpoint_get_number(c, "batches_tracked", (double)t->model.batches_tracked);
-        for (int i = 0; i < RESULT_COUNT; i++) {
-            snprintf(name, sizeof name, "result%d", i);
-            t->row.metrics[i] = checkpoint_get_number(c, name, 0);
-        }
-        for (int i = 0; i < t->classes; i++) {
-            snprintf(name, sizeof name, "map%d", i);
-            t->maps[i] = checkpoint_get_number(c, name, 0);
-        }
-        memcpy(arena, t->model.arena, count * sizeof *arena);
-        s = gather(t, &c->weights, true, arena);
-        if (s == OK) s = learner_write(t->learner, ARENA_WEIGHTS, arena);
-    }
+    status s = array_new(&arena, (size_t)t->model.arena_count);
+    if (s == OK) s = array_new(&squares, (size_t)t->model.arena_count);
+    if (s == OK) s = restore_all(t, c, arena, squares);
     free(arena);
     free(squares);
     return s;

@@ -55,7 +55,9 @@ static status open_device(training *t)
     t->blame = REASON_DEVICE;
     TRY(training_open_device(t->o->device, t->o->threads, &t->ops, &t->device));
     t->ops->info(t->device, &t->info);
-    return training_choose_precision(&t->info, t->o->precision, &t->precision);
+    TRY(training_choose_precision(&t->info, t->o->precision, &t->precision));
+    t->watch->opened(t->watch->state, &t->info, t->precision);
+    return OK;
 }
 
 /* ---- model ---- */
@@ -226,7 +228,7 @@ static status choose_epochs(training *t, const checkpoint *from)
     t->start_epoch = from ? from->epoch + 1 : 0;
     if (from && from->has_optimizer) t->best_fitness = from->best_fitness;
     t->blame = REASON_REFUSED;
-    if (t->request->resume && t->start_epoch == 0)
+    if (t->request->resume && !from->has_optimizer)
         return FAIL(ERR_ARGUMENT, "%s: its training to %lld epochs is finished, there is nothing to resume",
                     t->o->weights, (long long)t->o->epochs);
     if (t->epochs < t->start_epoch) {
@@ -253,12 +255,13 @@ static status name_files(training *t)
     return s;
 }
 
-/* A resumed training's weights are copied first, and its results start with what the checkpoint remembers. */
+/* Results start with what the checkpoint remembers, or anew; a resumed training's weights are copied first. */
 static status continue_files(training *t, const checkpoint *from)
 {
     if (from && from->training_results)
         TRY(fs_write(t->results_path, from->training_results, strlen(from->training_results)));
-    if (!t->request->resume) return OK;
+    else TRY(fs_remove(t->results_path));
+    if (!t->request->resume || t->request->candidate) return OK;
     char *weights = path_folder(t->last_path);
     text copy = {0};
     text_add(&copy, "%s/weights_backup_epoch%lld", t->request->folder, (long long)(t->start_epoch - 1));
@@ -293,8 +296,6 @@ static status setup_from(training *t, const checkpoint *from)
     if (from && from->has_optimizer) TRY(training_restore(t, from));
     log_info("Image sizes %d train, %d test", t->image_size, t->test_size);
     log_info("Starting training for %lld epochs...", (long long)t->epochs);
-    training_ready ready = {&t->info, t->precision, t->start_epoch, t->epochs, t->schedule.o.batches};
-    t->watch->ready(t->watch->state, &ready);
     return OK;
 }
 

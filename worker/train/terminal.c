@@ -5,20 +5,19 @@
 #include "common/text.h"
 #include "worker/metrics/ap.h"
 
-static void on_ready(void *state, const training_ready *r)
+static void on_opened(void *state, const device_info *device, precision p)
 {
-    terminal *t = state;
-    t->batches = r->batches;
-    log_info("Using %s, %d threads, %s", r->device->name, r->device->threads, precision_name(r->precision));
+    (void)state;
+    log_info("Using %s, %d threads, %s", device->name, device->threads, precision_name(p));
 }
 
-static void on_epoch(void *state, int64_t epoch)
+static void on_epoch(void *state, int64_t epoch, int64_t batches)
 {
     terminal *t = state;
     (void)epoch;
     log_info("\n%10s%10s%10s%10s%10s%10s%10s%10s", "Epoch", "gpu_mem", "GIoU", "obj", "cls", "total", "targets",
              "img_size");
-    progress_start(&t->bar, t->batches, "batch");
+    progress_start(&t->bar, batches, "batch");
 }
 
 static void on_progress(void *state, const training_progress *p)
@@ -42,14 +41,26 @@ static void on_validated(void *state, const training_validated *v)
     text_free(&heading);
 }
 
-static training_wish on_wish(void *state)
+static void on_validating(void *state)
+{
+    (void)state; /* the validator draws its own line */
+}
+
+static void on_saved(void *state, const training_saved *s)
 {
     (void)state;
-    return signals_seen() == SIGNAL_NONE ? WISH_NONE : WISH_STOP;
+    if (s->path)
+        log_info("Saved %s in epoch %lld after %lld batches", s->path, (long long)s->epoch, (long long)s->step);
+}
+
+static unsigned on_wish(void *state)
+{
+    (void)state;
+    return signals_seen() == SIGNAL_NONE ? WISH_NONE : WISH_SAVE | WISH_STOP;
 }
 
 training_watch terminal_watch(terminal *t)
 {
     *t = (terminal){0};
-    return (training_watch){t, on_ready, on_epoch, on_progress, on_validated, on_wish};
+    return (training_watch){t, on_opened, on_epoch, on_progress, on_validating, on_validated, on_saved, on_wish};
 }

@@ -7,11 +7,9 @@
 
 typedef struct terminal {
     progress bar;
-    int64_t batches;
-    bool in_epoch; /* a progress line is being drawn */
 } terminal;
 
-/* `t` must stay while the watch is used. Its wish is to stop once a signal was seen. */
+/* `t` must stay while the watch is used. Its wish is to save and stop once a signal was seen. */
 training_watch terminal_watch(terminal *t);
 
 #endif

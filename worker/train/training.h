@@ -14,13 +14,6 @@
 #include "worker/backend/backend.h"
 #include "worker/train/results.h"
 
-/* Where a training comes to pass, once that is known. */
-typedef struct training_ready {
-    const device_info *device;
-    precision precision;
-    int64_t start_epoch, epochs, batches;
-} training_ready;
-
 /* After each batch. */
 typedef struct training_progress {
     const results_row *row; /* means of the epoch so far */
@@ -37,16 +30,25 @@ typedef struct training_validated {
     const char *table; /* lines for people: P, R, mAP over all classes */
 } training_validated;
 
-typedef enum training_wish { WISH_NONE, WISH_STOP } training_wish;
+/* After a checkpoint was asked for. */
+typedef struct training_saved {
+    const char *path;    /* NULL: it could not be written, and the log says why */
+    int64_t epoch, step; /* the epoch that runs, and how many of its batches are in the checkpoint */
+} training_saved;
+
+/* What may be asked of a training; both together: save, then stop. */
+typedef enum training_wish { WISH_NONE = 0, WISH_SAVE = 1, WISH_STOP = 2 } training_wish;
 
 /* Functions may not be NULL. Called in the thread that runs the training. */
 typedef struct training_watch {
     void *state;
-    void (*ready)(void *state, const training_ready *r);
-    void (*epoch)(void *state, int64_t epoch);
+    void (*opened)(void *state, const device_info *device, precision p); /* before anything that takes long */
+    void (*epoch)(void *state, int64_t epoch, int64_t batches);
     void (*progress)(void *state, const training_progress *p);
+    void (*validating)(void *state); /* after each batch of a validation */
     void (*validated)(void *state, const training_validated *v);
-    training_wish (*wish)(void *state); /* asked after each batch */
+    void (*saved)(void *state, const training_saved *s);
+    unsigned (*wish)(void *state); /* a sum of training_wish; asked between batches, those of validations too */
 } training_watch;
 
 typedef struct training_request {
@@ -55,18 +57,20 @@ typedef struct training_request {
     const data_yaml *data;
     const char *model_name, *model_yaml; /* text; NULL: that of the checkpoint in options->weights */
     const char *folder;                  /* that results go to; it exists */
-    bool resume;                         /* go on with options->weights where it stopped, in the same folder */
-    bool candidate;                      /* of an evolution: nothing is saved but results.txt */
+    const char *checkpoint;              /* file that WISH_SAVE writes; NULL: last.pt, unless options->nosave */
+    bool resume;                         /* go on with options->weights where it stopped */
+    bool candidate;                      /* of an evolution: with options->nosave nothing is kept but results.txt */
 } training_request;
 
 typedef struct training_result {
     double results[RESULT_COUNT]; /* of the last validation */
+    bool validated;               /* there was one, maybe before a resume */
     int64_t epochs;               /* done in this run */
     double best_fitness, seconds;
 } training_result;
 
-/* Train. ERR_STOPPED when the watch wished so (what was saved stays), ERR_NOT_FINITE for a loss that is not finite. *reason says
- * which part failed; it may be NULL. */
+/* Train. ERR_STOPPED when the watch wished so (what was saved stays), ERR_NOT_FINITE for a loss that is not finite; *out is what
+ * it came to until then. *reason says which part failed; it may be NULL. */
 status training_run(const training_request *request, const training_watch *watch, training_result *out,
                     trainer_reason *reason);
 

@@ -34,8 +34,12 @@ typedef struct training {
     /* where it stands */
     schedule schedule;
     int64_t start_epoch, epochs, averages;
+    int64_t epoch, step; /* the one that runs, and batches done in it */
+    int64_t start_step;  /* batches of start_epoch that are done already */
+    loss_means means;    /* of the epoch so far */
     double best_fitness;
-    double *maps; /* mAP of each class at the last validation */
+    bool validated; /* row.metrics are of a validation */
+    double *maps;   /* mAP of each class at the last validation */
     results_row row;
     char *results_path, *last_path, *best_path;
 } training;
@@ -48,11 +52,13 @@ void training_teardown(training *t);
 
 /* ---- save.c ---- */
 
-/* Write a checkpoint of the epoch that just ended. */
+/* Write a checkpoint: after `epoch`, the last one done, and t->step batches of the next. `final`: nothing is to follow, so only
+ * the model is kept. */
 status training_save(training *t, const char *path, int64_t epoch, bool final);
 /* Take the weights of a checkpoint that fit into a model ("Transferred a/b items from path"). */
 void model_take_weights(model *m, const checkpoint *c, bool anchors, const char *path);
-/* After the learner is there: optimizer, average and progress of a checkpoint. */
+/* After learner and schedule are there: optimizer and progress of a checkpoint. A resumed training then goes on to the last bit as
+ * if it had not been interrupted; one that only starts from the checkpoint begins at an epoch. */
 status training_restore(training *t, const checkpoint *c);
 
 #endif

@@ -149,7 +149,7 @@ static status run_batch(validator *v, const batch *b, matching *found, validatio
 
 /* ---- all of it ---- */
 
-static status run_batches(validator *v, matching *found, validation *out)
+static status run_batches(validator *v, status (*between)(void *state), void *state, matching *found, validation *out)
 {
     static const char words[] = "validating";
     int batches = loader_batches(v->o.loader), done = 0;
@@ -160,6 +160,7 @@ static status run_batches(validator *v, matching *found, validation *out)
     while (s == OK && (s = loader_next(v->o.loader, &b)) == OK) {
         s = run_batch(v, b, found, out);
         progress_show(&bar, ++done, words);
+        if (s == OK && between) s = between(state);
     }
     if (s == ERR_END) s = OK;
     if (s == OK && bar.terminal) progress_finish(&bar, words);
@@ -167,12 +168,12 @@ static status run_batches(validator *v, matching *found, validation *out)
     return s;
 }
 
-status validator_run(validator *v, validation *out)
+status validator_run(validator *v, status (*between)(void *state), void *state, validation *out)
 {
     *out = (validation){0};
     matching found = {0};
     double started = clock_seconds();
-    status s = run_batches(v, &found, out);
+    status s = run_batches(v, between, state, &found, out);
     if (s == OK) s = ap_summarize(&found, &out->summary);
     if (s == OK) s = array_new(&out->maps, (size_t)v->o.model->config.classes);
     if (s == OK) {

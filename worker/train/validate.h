@@ -36,8 +36,9 @@ typedef struct validation {
 status validator_create(const validator_options *options, validator **out);
 void validator_destroy(validator **v);
 
-/* Go through the whole data set. Free *out with validation_free, whatever is returned. */
-status validator_run(validator *v, validation *out);
+/* Go through the whole data set. `between` (NULL: none) is called after each batch; what it returns but OK ends the validation and
+ * is returned. Free *out with validation_free, whatever is returned. */
+status validator_run(validator *v, status (*between)(void *state), void *state, validation *out);
 void validation_free(validation *v);
 
 #endif
