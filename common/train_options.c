@@ -1,7 +1,9 @@
 #include "common/train_options.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/fs.h"
 #include "common/log.h"
 
 #define ROWS(ROW)                                                                                                      \
@@ -81,6 +83,37 @@ status train_options_complete(train_options *o, const bool *given)
         if (!was_given(given, "label-rules")) o->label_rules = LABELS_REFERENCE;
         if (!was_given(given, "nms-time-limit")) o->nms_time_limit = 10;
     }
+    return OK;
+}
+
+static status find_file(train_options *o, const char *name)
+{
+    const option_row *row = options_find(train_rows, TRAIN_ROWS, name);
+    text value = {0};
+    char *found = NULL;
+    options_get(row, o, &value);
+    status s = text_status(&value);
+    if (s == OK && value.length) s = fs_find_file(text_string(&value), &found);
+    if (s != OK) s = status_context(s, "--%s", name);
+    if (s == OK && found) s = options_set(row, o, found, name);
+    free(found);
+    text_free(&value);
+    return s;
+}
+
+status train_options_find_files(train_options *o)
+{
+    static const char *const files[] = {"data", "cfg", "hyp", "weights"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) TRY(find_file(o, files[i]));
+    return OK;
+}
+
+status train_options_hyps(const train_options *o, double *hyps)
+{
+    hyp_space space;
+    hyp_space_default(&space);
+    if (*o->hyp) return hyp_read(o->hyp, &space, hyps);
+    hyp_defaults(&space, *o->weights, hyps);
     return OK;
 }
 

@@ -5,6 +5,7 @@
 #ifndef COMMON_TRAIN_OPTIONS_H
 #define COMMON_TRAIN_OPTIONS_H
 
+#include "common/hyp.h"
 #include "common/options.h"
 
 typedef struct train_options {
@@ -40,6 +41,11 @@ option_section train_section(train_options *o, bool *given);
 /* What follows from what was said: --as-reference sets its parts, weights defaults to '' when cfg is given, a single img
  * size stands for both. ERR_ARGUMENT when neither cfg nor weights is there. */
 status train_options_complete(train_options *o, const bool *given);
+
+/* Replace --data, --cfg, --hyp and --weights by where the files really are (fs_find_file). Errors name the option. */
+status train_options_find_files(train_options *o);
+/* The hyps that --hyp names, else the defaults with or without weights. HYP_COUNT values of the default space. */
+status train_options_hyps(const train_options *o, double *hyps);
 
 /* The image sizes, train and test, rounded up to multiples of the stride with a warning (check_img_size). */
 int64_t train_round_size(int64_t size, int64_t stride);

@@ -1,0 +1,48 @@
+#include "coordinator/options.h"
+
+#define ROWS(ROW)                                                                                                      \
+    ROW(coordinator_options, run, STRING, "run", "", "", 0, 0, "DIR",                                                  \
+        "the run's folder; by default runs/evolve, runs/evolve_NAME with --name")                                      \
+    ROW(coordinator_options, generations, INT, "generations", "", "300", 1, 1e9, "N", "candidates to evaluate")        \
+    ROW(coordinator_options, import, STRING, "import", "", "", 0, 0, "FILE",                                           \
+        "an evolve.txt whose rows are a start: they breed, and do not count")                                          \
+    ROW(coordinator_options, strategy, CHOICE, "strategy", "", "mendel", 0, 0, "mendel|yolov5|yolov5-as-run|random",   \
+        "how children are made (docs/DIFFERENCES.md)")                                                                 \
+    ROW(coordinator_options, parent, CHOICE, "parent", "", "single", 0, 0, "single|weighted",                          \
+        "one of the best rows, drawn by weight, or their weighted mean")                                               \
+    ROW(coordinator_options, probability, DOUBLE, "mutation", "", "0.9", 0, 1, "P",                                    \
+        "probability that a hyperparameter mutates")                                                                   \
+    ROW(coordinator_options, sigma, DOUBLE, "sigma", "", "0.2", 0, 10, "S", "size of mutations")                       \
+    ROW(coordinator_options, run_seed, INT, "run-seed", "", "0", 0, 9007199254740992.0, "N",                           \
+        "of breeding; --seed is that of every training")                                                               \
+    ROW(coordinator_options, meta, STRING, "meta", "", "", 0, 0, "FILE",                                               \
+        "another search space: a yaml with 'key: [gain, low, high]' lines")                                            \
+    ROW(coordinator_options, fitness, STRING, "fitness", "", "0 0 0.1 0.9", 0, 0, "\"P R AP50 AP\"",                   \
+        "weights of P, R, mAP@.5 and mAP@.5:.95 in the fitness")                                                       \
+    ROW(coordinator_options, local_workers, INT, "local-workers", "", "0", 0, 256, "N",                                \
+        "start this many workers on this machine")                                                                     \
+    ROW(coordinator_options, bind, STRING, "bind", "", "", 0, 0, "ENDPOINT",                                           \
+        "tcp://ADDRESS:PORT for workers on other machines; by default a socket of this machine")                       \
+    ROW(coordinator_options, insecure, FLAG, "insecure", "", "", 0, 0, "", "let anyone in who reaches the TCP port")   \
+    ROW(coordinator_options, max_lost, INT, "max-lost", "", "5", 0, 1000, "N",                                         \
+        "leases that a candidate may lose before it has failed")                                                       \
+    ROW(coordinator_options, max_failures, INT, "max-failures", "", "10", 0, 1e6, "N",                                 \
+        "failed candidates before the run stops")                                                                      \
+    ROW(coordinator_options, heartbeat_s, DOUBLE, "heartbeat", "", "5", 0.05, 3600, "SECONDS",                         \
+        "between two signs of life of a worker")                                                                       \
+    ROW(coordinator_options, lease_s, DOUBLE, "lease", "", "30", 0.2, 86400, "SECONDS",                                \
+        "silence after which a worker's candidate is given to another")                                                \
+    ROW(coordinator_options, stall_timeout_s, DOUBLE, "stall-timeout", "", "600", 1, 1e7, "SECONDS",                   \
+        "a training without progress for this long is killed")                                                         \
+    ROW(coordinator_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                          \
+    ROW(coordinator_options, man, FLAG, "man", "", "", 0, 0, "", "")                                                   \
+    ROW(coordinator_options, help, FLAG, "help", "", "", 0, 0, "", "print this")
+
+const option_row coordinator_rows[] = {ROWS(OPTION_AS_ROW)};
+#define ONE_ROW(...) +1
+_Static_assert(0 ROWS(ONE_ROW) == COORDINATOR_ROWS, "COORDINATOR_ROWS counts the table above");
+
+option_section coordinator_section(coordinator_options *o, bool *given)
+{
+    return (option_section){"evolution", coordinator_rows, COORDINATOR_ROWS, o, given};
+}

@@ -1,0 +1,40 @@
+/* options.h - what `coordinator` takes besides the training options. */
+#ifndef COORDINATOR_OPTIONS_H
+#define COORDINATOR_OPTIONS_H
+
+#include "common/options.h"
+
+typedef struct coordinator_options {
+    /* the run */
+    char *run;
+    int64_t generations;
+    char *import;
+    /* evolution */
+    int strategy, parent;
+    double probability, sigma;
+    int64_t run_seed;
+    char *meta, *fitness;
+    /* workers */
+    int64_t local_workers;
+    char *bind;
+    bool insecure;
+    int64_t max_lost, max_failures;
+    double heartbeat_s, lease_s, stall_timeout_s;
+    /* the program */
+    bool version, man, help;
+} coordinator_options;
+
+typedef enum coordinator_strategy {
+    STRATEGY_MENDEL,
+    STRATEGY_YOLOV5,
+    STRATEGY_AS_RUN,
+    STRATEGY_RANDOM
+} coordinator_strategy;
+
+enum { COORDINATOR_ROWS = 21 };
+extern const option_row coordinator_rows[COORDINATOR_ROWS];
+
+/* A section over `o`; `given` may be NULL or has COORDINATOR_ROWS flags. */
+option_section coordinator_section(coordinator_options *o, bool *given);
+
+#endif
