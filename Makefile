@@ -68,7 +68,7 @@ CPU_LIBS         = -ldnnl -lgomp -lm
 
 PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
 
-.PHONY: all help deps deps-all demo check check-all check-curves bench install clean units parity format
+.PHONY: all help deps deps-all demo check check-train check-all check-curves bench install clean units parity format
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -133,6 +133,12 @@ $(eval $(call unit_rules,$(WORKER_DIRS),$(WORKER),$(WORKER_LIBS)))
 $(eval $(call unit_rules,$(TRAIN_DIRS),$(TRAIN),$(TRAIN_LIBS)))
 $(eval $(call unit_rules,$(SHAPES_DIRS),$(SHAPES),$(SHAPES_LIBS)))
 $(eval $(call unit_rules,$(CPU_DIRS),$(CPU) $(TRAIN) $(call objects,$(wildcard tests/backend/*.c)),$(CPU_LIBS) $(TRAIN_LIBS)))
+
+# `train` as a process; what the script runs besides is a program of the same kind.
+TRAIN_TESTS = $(call tests,tests/train)
+$(eval $(call unit_rules,tests/train,$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON_LIBS)))
+check-train: $(TRAIN_TESTS) $(BUILD)/train $(BUILD)/shapes $(BUILD)/backend_cpu.so
+	@tests/run.sh "tests/train/run.sh $(BUILD)"
 
 units: $(UNIT_TESTS) $(BUILD)/backend_cpu.so
 	@tests/run.sh $(UNIT_TESTS)

@@ -198,6 +198,9 @@ static status emit_conv2d(const module_graph *c, const prefix *p, int x, int out
     s.dim[1] = out_channels;
     s.dim[2] = (s.dim[2] + 2 * pad - kernel) / stride + 1;
     s.dim[3] = (s.dim[3] + 2 * pad - kernel) / stride + 1;
+    if (s.dim[2] < 1 || s.dim[3] < 1 || shape_at(c, x)->dim[2] + 2 * pad < kernel ||
+        shape_at(c, x)->dim[3] + 2 * pad < kernel)
+        return FAIL(ERR_ARGUMENT, "a kernel of %d is larger than its map", kernel);
     return emit(c, &n, s, p, out);
 }
 
@@ -227,8 +230,11 @@ static status emit_concat(const module_graph *c, const prefix *p, const int *x, 
     if (count > GRAPH_INPUTS)
         return FAIL(ERR_UNSUPPORTED, "%s: a concatenation of more than %d", p->text, GRAPH_INPUTS);
     for (int i = 0; i < count; i++) {
+        const shape *part = shape_at(c, x[i]);
+        if (part->dim[2] != s.dim[2] || part->dim[3] != s.dim[3])
+            return FAIL(ERR_ARGUMENT, "maps of different size (strides) are joined");
         n.in[i] = x[i];
-        s.dim[1] += shape_at(c, x[i])->dim[1];
+        s.dim[1] += part->dim[1];
     }
     return emit(c, &n, s, p, out);
 }

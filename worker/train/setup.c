@@ -79,8 +79,10 @@ static status make_model(training *t, const checkpoint *from)
     model_config config;
     t->blame = REASON_REFUSED;
     if (!yaml_text) return FAIL(ERR_ARGUMENT, "%s holds no model yaml: give one with --cfg", t->o->weights);
-    TRY(model_config_parse(r->model_yaml ? r->model_name : t->o->weights, yaml_text, t->classes, &config));
-    TRY(model_create(&config, &t->model));
+    const char *name = r->model_yaml ? r->model_name : t->o->weights;
+    TRY(model_config_parse(name, yaml_text, t->classes, &config));
+    status s = model_create(&config, &t->model);
+    if (s != OK) return status_context(s, "%s", name);
     model_init(&t->model, (uint64_t)t->o->seed);
     for (int i = 0; i < t->model.config.levels; i++)
         if ((int)t->model.stride[i] > t->stride) t->stride = (int)t->model.stride[i];
@@ -136,8 +138,10 @@ static status open_loaders(training *t)
     loader_options val = {.image_size = t->test_size, .rect = true};
     train.rect = train.rect && !t->o->image_weights;
     t->blame = REASON_DATA;
-    TRY(open_loader(t, t->train_data, train, &t->train_loader));
-    return open_loader(t, t->val_data, val, &t->val_loader);
+    status s = open_loader(t, t->train_data, train, &t->train_loader);
+    if (s == OK) s = open_loader(t, t->val_data, val, &t->val_loader);
+    if (s == ERR_ARGUMENT) t->blame = REASON_REFUSED; /* the options make no sense, whatever the data */
+    return s;
 }
 
 /* ---- anchors ---- */
@@ -278,10 +282,12 @@ static status continue_files(training *t, const checkpoint *from)
 static status setup_from(training *t, const checkpoint *from)
 {
     t->classes = t->o->single_cls ? 1 : t->request->data->classes;
+    t->blame = REASON_ERROR;
     TRY(name_files(t));
     TRY(open_device(t));
     TRY(make_model(t, from));
     TRY(choose_epochs(t, from));
+    t->blame = REASON_ERROR;
     TRY(continue_files(t, from));
     TRY(open_data(t));
     TRY(open_loaders(t));
@@ -302,9 +308,11 @@ static status setup_from(training *t, const checkpoint *from)
 status training_setup(training *t)
 {
     checkpoint *from = NULL;
-    t->blame = REASON_REFUSED;
-    if (*t->o->weights) TRY(checkpoint_load(t->o->weights, &from));
-    status s = setup_from(t, from);
+    status s = *t->o->weights ? checkpoint_load(t->o->weights, &from) : OK;
+    /* Weights that are no weights stay so; what a training goes on from, or cannot be read just here, may be another elsewhere. */
+    bool hopeless = s == ERR_FORMAT || s == ERR_UNSUPPORTED || s == ERR_RANGE;
+    t->blame = hopeless && !t->request->resume ? REASON_REFUSED : REASON_ERROR;
+    if (s == OK) s = setup_from(t, from);
     checkpoint_destroy(&from);
     return s;
 }
