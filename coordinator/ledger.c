@@ -1,0 +1,292 @@
+/* ledger.c - opening a run, and how it stands. Leases are in ledger_lease.c, deliveries in ledger_deliver.c. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "common/array.h"
+#include "common/text.h"
+#include "coordinator/ledger_inner.h"
+
+/* ---- small things that all parts use ---- */
+
+entry *ledger_entry(const ledger *l, int64_t candidate)
+{
+    return candidate >= 1 && (uint64_t)candidate <= l->count ? &l->entries[candidate - 1] : NULL;
+}
+
+attempt *ledger_find(const ledger *l, token t)
+{
+    entry *e = ledger_entry(l, t.candidate);
+    if (!e || t.attempt < 1 || (uint64_t)t.attempt > e->count) return NULL;
+    attempt *a = &e->attempts[t.attempt - 1];
+    return a->kept.epoch == t.epoch ? a : NULL;
+}
+
+bool candidate_has_ended(const store_candidate *c)
+{
+    return c->state == CANDIDATE_DONE || c->state == CANDIDATE_STOPPED || c->state == CANDIDATE_FAILED;
+}
+
+bool entry_waits(const entry *e)
+{
+    candidate_state s = e->kept.state;
+    return s == CANDIDATE_BRED || s == CANDIDATE_LOST || s == CANDIDATE_YIELDED;
+}
+
+bool entry_is_leased(const entry *e)
+{
+    for (size_t i = 0; i < e->count; i++)
+        if (e->attempts[i].kept.state == ATTEMPT_LEASED) return true;
+    return false;
+}
+
+status ledger_put_candidate(ledger *l, const entry *e)
+{
+    return store_put_candidate(l->store, &l->spec->space, &e->kept);
+}
+
+status ledger_put_attempt(ledger *l, attempt *a, attempt_state state, int64_t wall_ms)
+{
+    a->kept.state = state;
+    if (state != ATTEMPT_LEASED) a->kept.ended_ms = wall_ms;
+    return store_put_attempt(l->store, &a->kept);
+}
+
+status ledger_set_text(char **at, const char *value)
+{
+    char *copy = value ? text_copy(value) : NULL;
+    if (value && !copy) return FAIL(ERR_MEMORY, "out of memory");
+    free(*at);
+    *at = copy;
+    return OK;
+}
+
+size_t ledger_first_open(ledger *l)
+{
+    while (l->first_open < l->count && candidate_has_ended(&l->entries[l->first_open].kept)) l->first_open++;
+    return l->first_open;
+}
+
+uint64_t request_hash(const char *session, int64_t slot, uint64_t number)
+{
+    const uint64_t place[] = {(uint64_t)slot, number};
+    return XXH64(session, strlen(session), XXH64(place, sizeof place, 0));
+}
+
+status ledger_remember_answer(ledger *l, const store_attempt *a)
+{
+    TRY(array_room(&l->answers, &l->answer_room, l->answer_count + 1));
+    l->answers[l->answer_count++] = (answered){request_hash(a->session, a->slot, a->number), a->candidate, a->attempt};
+    return OK;
+}
+
+/* ---- opening ---- */
+
+static status add_member(ledger *l, const store_candidate *c)
+{
+    member m = {.candidate = c->number};
+    memcpy(m.results, c->results, sizeof m.results);
+    memcpy(m.hyps, c->made.hyps, l->spec->space.count * sizeof *m.hyps);
+    return population_add(&l->population, &m);
+}
+
+static status take_candidate(void *state, store_candidate *c)
+{
+    ledger *l = state;
+    if (c->number < 0) {
+        l->imported++;
+        return add_member(l, c);
+    }
+    if (c->number != (int64_t)l->count + 1)
+        return FAIL(ERR_FORMAT, "the store has candidate %lld after %zu", (long long)c->number, l->count);
+    TRY(array_room(&l->entries, &l->room, l->count + 1));
+    l->entries[l->count++].kept = *c;
+    c->reason = c->detail = c->checkpoint_path = c->checkpoint_hash = NULL; /* taken */
+    if (c->arrival > l->arrivals) l->arrivals = c->arrival;
+    l->evaluated += c->state == CANDIDATE_DONE || c->state == CANDIDATE_STOPPED;
+    return OK;
+}
+
+typedef struct taking {
+    ledger *l;
+    int64_t now_ms;
+} taking;
+
+static status take_attempt(void *state, store_attempt *a)
+{
+    taking *t = state;
+    entry *e = ledger_entry(t->l, a->candidate);
+    if (!e || a->attempt != (int64_t)e->count + 1)
+        return FAIL(ERR_FORMAT, "the store has attempt %lld of candidate %lld after %zu", (long long)a->attempt,
+                    (long long)a->candidate, e ? e->count : 0);
+    TRY(array_room(&e->attempts, &e->room, e->count + 1));
+    attempt *kept = &e->attempts[e->count++];
+    kept->kept = *a;
+    kept->deadline_ms = t->now_ms + t->l->o.lease_ms;
+    *a = (store_attempt){0}; /* taken */
+    return ledger_remember_answer(t->l, &kept->kept);
+}
+
+static int by_arrival(const void *a, const void *b)
+{
+    int64_t x = (*(entry *const *)a)->kept.arrival, y = (*(entry *const *)b)->kept.arrival;
+    return (x > y) - (x < y);
+}
+
+/* Done candidates breed in the order in which their results came. */
+static status fill_population(ledger *l)
+{
+    entry **done = NULL;
+    size_t count = 0;
+    TRY(array_new(&done, l->count));
+    for (size_t i = 0; i < l->count; i++)
+        if (l->entries[i].kept.state == CANDIDATE_DONE) done[count++] = &l->entries[i];
+    qsort(done, count, sizeof *done, by_arrival);
+    status s = OK;
+    for (size_t i = 0; s == OK && i < count; i++) s = add_member(l, &done[i]->kept);
+    free(done);
+    return s;
+}
+
+status ledger_open(store *s, const run_spec *spec, const ledger_options *options, int64_t now_ms, ledger **out)
+{
+    *out = NULL;
+    ledger *l = calloc(1, sizeof *l);
+    if (!l) return FAIL(ERR_MEMORY, "out of memory");
+    l->store = s;
+    l->spec = spec;
+    l->o = *options;
+    population_start(&l->population, &spec->space, spec->fitness);
+    status result = store_each_candidate(s, &spec->space, take_candidate, l);
+    if (result == OK) result = store_each_attempt(s, 0, take_attempt, &(taking){l, now_ms});
+    if (result == OK) result = fill_population(l);
+    if (result == OK) *out = l;
+    else ledger_close(&l);
+    return result;
+}
+
+void ledger_close(ledger **ledger_at)
+{
+    ledger *l = *ledger_at;
+    if (!l) return;
+    for (size_t i = 0; i < l->count; i++) {
+        entry *e = &l->entries[i];
+        for (size_t k = 0; k < e->count; k++) store_attempt_free(&e->attempts[k].kept);
+        free(e->attempts);
+        store_candidate_free(&e->kept);
+    }
+    free(l->entries);
+    free(l->answers);
+    free(l->unwanted);
+    free(l->last_reason);
+    text_free(&l->broken);
+    population_free(&l->population);
+    free(l);
+    *ledger_at = NULL;
+}
+
+status ledger_import(ledger *l, const char *path, int64_t wall_ms)
+{
+    assert(!l->count); /* a new run */
+    size_t before = l->population.count;
+    TRY(population_import(&l->population, path));
+    for (size_t i = before; i < l->population.count; i++) {
+        const member *m = &l->population.members[i];
+        store_candidate c = {.number = m->candidate, .state = CANDIDATE_IMPORTED, .bred_ms = wall_ms};
+        c.result_count = RESULT_COUNT;
+        memcpy(c.results, m->results, sizeof c.results);
+        memcpy(c.made.hyps, m->hyps, l->spec->space.count * sizeof *m->hyps);
+        for (size_t k = 0; k < l->spec->space.count; k++) c.made.factors[k] = 1;
+        TRY(store_put_candidate(l->store, &l->spec->space, &c));
+        l->imported++;
+    }
+    return OK;
+}
+
+status ledger_try_first_again(ledger *l)
+{
+    entry *first = ledger_entry(l, 1);
+    if (!first || first->kept.state != CANDIDATE_FAILED || l->evaluated) return OK;
+    first->kept.crashes = first->kept.lost = 0;
+    TRY(ledger_set_text(&first->kept.reason, NULL));
+    TRY(ledger_set_text(&first->kept.detail, NULL));
+    first->kept.ended_ms = 0;
+    first->kept.state = CANDIDATE_BRED;
+    l->first_open = 0;
+    return ledger_put_candidate(l, first);
+}
+
+/* ---- how it stands ---- */
+
+void ledger_count(const ledger *l, ledger_counts *out)
+{
+    *out = (ledger_counts){.generations = l->o.generations, .evaluated = l->evaluated, .imported = l->imported};
+    out->best_fitness = out->base_fitness = NAN;
+    out->bred = (int64_t)l->count;
+    for (size_t i = 0; i < l->count; i++) {
+        const entry *e = &l->entries[i];
+        out->failed += e->kept.state == CANDIDATE_FAILED;
+        out->leased += e->kept.state == CANDIDATE_LEASED;
+        out->waiting += entry_waits(e);
+    }
+    for (size_t i = 0; i < l->population.count; i++) {
+        const member *m = &l->population.members[i];
+        double f = member_fitness(&l->population, m);
+        if (m->candidate == 1) out->base_fitness = f;
+        if (out->best && !(f > out->best_fitness)) continue;
+        out->best = m->candidate;
+        out->best_fitness = f;
+    }
+}
+
+bool ledger_finished(const ledger *l)
+{
+    return l->evaluated >= l->o.generations;
+}
+
+const char *ledger_broken(const ledger *l)
+{
+    return l->broken.length ? text_string(&l->broken) : NULL;
+}
+
+const population *ledger_population(const ledger *l)
+{
+    return &l->population;
+}
+
+const store_candidate *ledger_candidate(const ledger *l, int64_t number)
+{
+    const entry *e = ledger_entry(l, number);
+    return e ? &e->kept : NULL;
+}
+
+const store_attempt *ledger_attempt(const ledger *l, token t)
+{
+    const attempt *a = ledger_find(l, t);
+    return a ? &a->kept : NULL;
+}
+
+const store_attempt *ledger_next_live(const ledger *l, size_t *index)
+{
+    size_t at = 0; /* counts the attempts of open candidates */
+    for (size_t i = l->first_open; i < l->count; i++) {
+        const entry *e = &l->entries[i];
+        for (size_t k = 0; k < e->count; k++, at++) {
+            if (at < *index || e->attempts[k].kept.state != ATTEMPT_LEASED) continue;
+            *index = at + 1;
+            return &e->attempts[k].kept;
+        }
+    }
+    return NULL;
+}
+
+const store_attempt *ledger_pop_unwanted(ledger *l)
+{
+    while (l->unwanted_count) {
+        const store_attempt *a = ledger_attempt(l, l->unwanted[--l->unwanted_count]);
+        if (a) return a;
+    }
+    return NULL;
+}
