@@ -212,6 +212,17 @@ static status write_frame(int descriptor, const char *from, size_t count)
     return OK;
 }
 
+status trainer_pack(const trainer_message *m, bytes *out)
+{
+    msgpack_sbuffer buffer;
+    msgpack_sbuffer_init(&buffer);
+    *out = (bytes){0};
+    status s = pack_frame(m, &buffer);
+    if (s == OK) s = bytes_copy(buffer.data, buffer.size, out);
+    msgpack_sbuffer_destroy(&buffer);
+    return s;
+}
+
 status trainer_send(int descriptor, const trainer_message *m)
 {
     msgpack_sbuffer buffer;

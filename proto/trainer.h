@@ -6,11 +6,12 @@
  *   worker to trainer                                   answered by
  *     start {hyps, options, data, data_root, model,     hello, then iteration and epoch, at the end done, stopped or failed
  *            seed, folder, resume}
- *     checkpoint {}                                     checkpointed, as soon as the step in hand is done
+ *     checkpoint {}                                     checkpointed, as soon as the batch in hand is done
  *     stop {}                                           stopped
  *   trainer to worker
- *     hello {device, threads, precision, version}
- *     iteration {epoch, epochs, step, steps, loss, images_per_s, memory}     at most two a second
+ *     hello {device, threads, precision, version}       as soon as the device is open
+ *     iteration {epoch, epochs, step, steps, loss, images_per_s, memory}     at most two a second; during a validation the
+ *                                                       last one comes again, as a sign of life
  *     epoch {epoch, metrics}                            after each validation: the metrics, fitness among them
  *     checkpointed {path, epoch, step}
  *     stopped {results (0 or 7 numbers), epoch}
@@ -61,14 +62,14 @@ typedef struct trainer_message {
     char *data, *data_root, *model;     /* start: the yaml texts; where relative picture paths start */
     char *folder;                       /* start: where to write; done: where results are */
     char *resume;                       /* start: a checkpoint to go on from, NULL for none */
-    int64_t seed;                       /* start */
+    int64_t seed;                       /* start: of the training; overrides the one in the options */
     char *device, *precision, *version; /* hello */
     int64_t threads;                    /* hello */
     int64_t epoch, epochs, step, steps; /* iteration, epoch, checkpointed, stopped */
     double loss, images_per_s;          /* iteration */
     int64_t memory;                     /* iteration: bytes now; done: most bytes ever */
     metrics metrics;                    /* epoch */
-    char *path;                         /* checkpointed */
+    char *path;                         /* checkpointed: in the start's folder; "" if it could not be written */
     int result_count;                   /* stopped: 0 or 7; done: 7 */
     double results[RESULT_COUNT];
     double seconds;        /* done */
@@ -78,6 +79,8 @@ typedef struct trainer_message {
 
 void trainer_message_free(trainer_message *m);
 
+/* One frame as bytes, for a caller that must not wait while it is written; freed with bytes_free. */
+status trainer_pack(const trainer_message *m, bytes *out);
 /* Write one frame, whole, to a blocking descriptor. ERR_IO when the other side is gone. */
 status trainer_send(int descriptor, const trainer_message *m);
 

@@ -6,7 +6,8 @@
 
 #include "common/fs.h"
 
-static const char *const places[] = {"", "../lib/mendel/", "../"};
+/* Beside the program; where `make install` puts them; above build/tests/ and build/tests/worker/train/. */
+static const char *const places[] = {"", "../lib/mendel/", "../", "../../../"};
 
 static status load_from(const char *path, const backend_ops **out)
 {

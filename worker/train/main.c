@@ -208,7 +208,9 @@ static status run_job(job *j)
     };
     log_info("Results go to %s", j->folder);
     status s = training_run(&request, &watch, &result, NULL);
-    if (s == ERR_STOPPED) log_info("Stopped. Go on with: train --resume %s/weights/last.pt", j->folder);
+    if (s == ERR_STOPPED)
+        log_info("Stopped%s%s%s", j->o->nosave ? "" : ". Go on with: train --resume ", j->o->nosave ? "" : j->folder,
+                 j->o->nosave ? "" : "/weights/last.pt");
     if (s == OK)
         log_info("%lld epochs completed in %.3f hours. Best fitness %.4g; weights in %s/weights",
                  (long long)result.epochs, result.seconds / 3600, result.best_fitness, j->folder);
