@@ -25,6 +25,9 @@ typedef struct store store;
 /* Open RUN/store.sqlite for the one process that writes, making it when there is none. ERR_FORMAT: no store of ours, damaged, or
  * of another version, with a sentence; ERR_NO_SPACE, ERR_IO. */
 status store_open(const char *run_folder, store **out);
+/* Open an existing one beside the process that writes, for one short commit of a setting (pause, resume). ERR_NOT_FOUND;
+ * ERR_BUSY when the writer has it for itself, as on a network file system. */
+status store_open_control(const char *run_folder, store **out);
 /* Open an existing one for reading only. ERR_NOT_FOUND. */
 status store_open_reading(const char *run_folder, store **out);
 void store_close(store **s);
