@@ -1,25 +1,16 @@
-/* Opening, committing, settings. The rules of durability are SQLite's: with WAL and synchronous=FULL a COMMIT returns after
+/* Commits, settings and events. The rules of durability are SQLite's: with WAL and synchronous=FULL a COMMIT returns after
  * its frames in the log are synced; copying them into the database file (a checkpoint) can wait, and is never part of a
  * commit unless the log has grown much. */
 #include "coordinator/store.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
-#include "common/array.h"
-#include "common/fs.h"
 #include "common/log.h"
 #include "coordinator/store_inner.h"
-
-enum { APPLICATION_ID = 0x4d454e44, SCHEMA_VERSION = 1 };
-/* Readers hold locks for moments, pause and resume for one fsync. */
-enum { BUSY_TIMEOUT_MS = 5000 };
-/* 16 MB of log, of 4 kB pages: about 4,000 commits. */
-enum { SWEEP_PAGES = 4096 };
 
 static const char *const statements[STORE_SQL_COUNT] = {
 #define SQL_AS_TEXT(id, sql) sql,
@@ -37,7 +28,7 @@ status store_fail(store *s, int code, const char *what)
     case SQLITE_FULL: return FAIL(ERR_NO_SPACE, "%s: cannot %s: no space left on the disk", s->path, what);
     case SQLITE_BUSY:
         return FAIL(ERR_BUSY, "%s: cannot %s: another process has held it for %d s", s->path, what,
-                    BUSY_TIMEOUT_MS / 1000);
+                    STORE_BUSY_MS / 1000);
     case SQLITE_IOERR:
         if (code == SQLITE_IOERR_NOMEM) return FAIL(ERR_MEMORY, "%s: cannot %s: out of memory", s->path, what);
         if (cause == ENOSPC || cause == EDQUOT)
@@ -48,25 +39,6 @@ status store_fail(store *s, int code, const char *what)
         return FAIL(cause == ENOSPC || cause == EDQUOT ? ERR_NO_SPACE : ERR_IO, "%s: cannot %s: %s", s->path, what,
                     cause ? strerror(cause) : words);
     default: return FAIL(ERR_IO, "%s: cannot %s: %s", s->path, what, words);
-    }
-}
-
-/* What goes wrong while a store is being opened says something about the file. */
-static status open_fail(store *s, int code)
-{
-    int cause = sqlite3_system_errno(s->db);
-    switch (code & 0xff) {
-    case SQLITE_NOTADB: return FAIL(ERR_FORMAT, "%s is not a run's store: no SQLite database", s->path);
-    case SQLITE_CORRUPT: return FAIL(ERR_FORMAT, "%s is damaged: %s", s->path, sqlite3_errmsg(s->db));
-    case SQLITE_CANTOPEN:
-        if (s->reading && (cause == EACCES || cause == EROFS || cause == 0) && fs_exists(s->path))
-            return FAIL(ERR_IO,
-                        "%s cannot be read from a folder without write permission while its log (%s-wal) holds "
-                        "results: "
-                        "copy the folder, or read it as its owner",
-                        s->path, path_name(s->path));
-        return store_fail(s, code, "open it");
-    default: return store_fail(s, code, "open it");
     }
 }
 
@@ -94,7 +66,7 @@ status store_begin(store *s)
     if (s->doomed != OK)
         return FAIL(s->doomed, "%s: an earlier write of the same commit failed: %s", s->path, status_text(s->doomed));
     if (s->dirty) return OK;
-    sqlite3_stmt *begin;
+    sqlite3_stmt *begin = NULL;
     TRY(store_statement(s, SQL_BEGIN, &begin));
     int code = sqlite3_step(begin);
     status result = code == SQLITE_DONE ? OK : store_fail(s, code, "begin to write");
@@ -114,247 +86,11 @@ status store_step(store *s, sqlite3_stmt *statement, int bound, const char *what
     return result;
 }
 
-static int run(store *s, const char *sql)
-{
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-}
-
-/* The first column of the first row, as a number. */
-static int ask_int(store *s, const char *sql, int64_t *value)
-{
-    sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
-    if (code != SQLITE_OK) return code;
-    code = sqlite3_step(statement);
-    if (code == SQLITE_ROW) *value = sqlite3_column_int64(statement, 0);
-    int end = sqlite3_finalize(statement);
-    return code == SQLITE_ROW ? SQLITE_OK : end != SQLITE_OK ? end : SQLITE_CORRUPT;
-}
-
-/* ---- opening ---- */
-
-/* Network file systems: memory cannot be shared between machines there, which WAL needs unless one process has the database
- * for itself. Numbers from linux/magic.h and the file systems' own headers. */
-static bool on_network(const char *folder)
-{
-    static const uint32_t magic[] = {
-        0x6969,     0xff534d42, 0xfe534d42, 0x517b,     0x5346414f, /* nfs, cifs, smb2, smb, afs */
-        0x0bd00bd0, 0x47504653, 0x19830326, 0x00c36400, 0x01021997, /* lustre, gpfs, beegfs, ceph, 9p */
-        0x61756673, 0xaad7aaea, 0x013111a8, 0x7461636f,             /* aufs, panfs, ibrix, ocfs2 */
-    };
-    struct statfs information;
-    if (statfs(folder, &information)) return false;
-    for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
-        if ((uint32_t)information.f_type == magic[i]) return true;
-    return false;
-}
-
-/* Whose file is it? *fresh: nobody's yet. */
-static status check_identity(store *s, bool *fresh)
-{
-    int64_t application = 0, version = 0, tables = 0;
-    int code = ask_int(s, "PRAGMA application_id", &application);
-    if (code == SQLITE_OK) code = ask_int(s, "PRAGMA user_version", &version);
-    if (code == SQLITE_OK) code = ask_int(s, "SELECT count(*) FROM sqlite_schema", &tables);
-    if (code != SQLITE_OK) return open_fail(s, code);
-    *fresh = !application && !version && !tables;
-    if (*fresh) return OK;
-    if (application != APPLICATION_ID)
-        return FAIL(ERR_FORMAT, "%s is not a run's store: a database of another program", s->path);
-    if (version != SCHEMA_VERSION)
-        return FAIL(ERR_FORMAT, "%s has schema %lld, this program knows schema %d: use the program that made it",
-                    s->path, (long long)version, SCHEMA_VERSION);
-    return OK;
-}
-
-/* Check every page and index once at the start: a damaged store must be found before a run is built on it. */
-static status check_pages(store *s)
-{
-    sqlite3_stmt *check;
-    int code = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &check, NULL);
-    if (code != SQLITE_OK) return open_fail(s, code);
-    code = sqlite3_step(check);
-    const char *words = code == SQLITE_ROW ? (const char *)sqlite3_column_text(check, 0) : NULL;
-    status result = OK;
-    if (code != SQLITE_ROW) result = open_fail(s, code);
-    else if (!words || strcmp(words, "ok"))
-        result = FAIL(ERR_FORMAT, "%s is damaged: %s", s->path, words ? words : "no answer from its check");
-    sqlite3_finalize(check);
-    return result;
-}
-
-static status make_schema(store *s)
-{
-    text sql = {0};
-    text_add(&sql, "BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", store_schema,
-             APPLICATION_ID, SCHEMA_VERSION);
-    status result = text_status(&sql);
-    if (result == OK) {
-        int code = run(s, sql.bytes);
-        if (code != SQLITE_OK) result = store_fail(s, code, "make it");
-    }
-    text_free(&sql);
-    return result;
-}
-
-/* Called by SQLite after every commit, in place of its own checkpoints. */
-static int after_commit(void *state, sqlite3 *db, const char *name, int pages)
-{
-    (void)db, (void)name;
-    ((store *)state)->log_pages = pages;
-    return SQLITE_OK;
-}
-
-static status ask_for_wal(store *s)
-{
-    sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &statement, NULL);
-    if (code != SQLITE_OK) return open_fail(s, code);
-    code = sqlite3_step(statement);
-    const char *mode = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-    status result = OK;
-    if (code != SQLITE_ROW) result = open_fail(s, code);
-    else if (!mode || strcmp(mode, "wal"))
-        result = FAIL(ERR_UNSUPPORTED, "%s: this file system cannot hold a store: it has no shared memory for its log",
-                      s->path);
-    sqlite3_finalize(statement);
-    return result;
-}
-
-static status set_up_writing(store *s, const char *run_folder, bool may_make)
-{
-    if (may_make && on_network(run_folder) && run(s, "PRAGMA locking_mode = EXCLUSIVE") != SQLITE_OK)
-        return store_fail(s, sqlite3_errcode(s->db), "lock it");
-    bool fresh;
-    TRY(check_identity(s, &fresh));
-    if (fresh && !may_make) return FAIL(ERR_NOT_FOUND, "%s is empty: no run was started here", s->path);
-    TRY(ask_for_wal(s));
-    int code = run(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 16777216");
-    if (code != SQLITE_OK) return open_fail(s, code);
-    sqlite3_wal_hook(s->db, after_commit, s); /* also turns SQLite's own checkpoints off */
-    s->sweep_pages = SWEEP_PAGES;
-    if (!fresh) return may_make ? check_pages(s) : OK;
-    TRY(make_schema(s));
-    return fs_sync_folder(run_folder);
-}
-
-static status set_up_reading(store *s)
-{
-    /* A reader leaves the log to the writer that will come back. */
-    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    bool fresh;
-    TRY(check_identity(s, &fresh));
-    return fresh ? FAIL(ERR_NOT_FOUND, "%s is empty: no run was started here", s->path) : OK;
-}
-
-/* Percent-encoded, with the wish that SQLite takes it for a file that nobody changes. */
-static char *uri_of_unchanging(const char *path)
-{
-    text uri = {0};
-    text_add(&uri, "file:");
-    for (const char *c = path; *c; c++) text_add(&uri, strchr("%?#", *c) ? "%%%02x" : "%c", (unsigned char)*c);
-    text_add(&uri, "?immutable=1");
-    return text_take(&uri);
-}
-
-static bool log_has_something(const char *path)
-{
-    text log = {0};
-    text_add(&log, "%s-wal", path);
-    struct stat information;
-    bool has = log.failed || (!stat(log.bytes, &information) && information.st_size > 0);
-    text_free(&log);
-    return has;
-}
-
-static status open_database(store *s, const char *name, int flags)
-{
-    int code = sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-    if (!s->db) return FAIL(ERR_MEMORY, "%s: out of memory", s->path);
-    if (code != SQLITE_OK) return open_fail(s, code);
-    if (!s->reading && sqlite3_db_readonly(s->db, "main") == 1)
-        return FAIL(ERR_IO, "%s cannot be written: permission denied", s->path);
-    sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
-    return OK;
-}
-
-static status new_store(const char *run_folder, store **out)
-{
-    TRY(array_create(out, 1, sizeof **out));
-    (*out)->path = path_join(run_folder, "store.sqlite");
-    if ((*out)->path) return OK;
-    store_close(out);
-    return FAIL(ERR_MEMORY, "%s: out of memory", run_folder);
-}
-
-static status open_writing(const char *run_folder, bool may_make, store **out)
-{
-    TRY(new_store(run_folder, out));
-    store *s = *out;
-    status result = OK;
-    if (!may_make && !fs_exists(s->path)) result = FAIL(ERR_NOT_FOUND, "%s has no run: no store.sqlite", run_folder);
-    if (result == OK) result = open_database(s, s->path, SQLITE_OPEN_READWRITE | (may_make ? SQLITE_OPEN_CREATE : 0));
-    if (result == OK) result = set_up_writing(s, run_folder, may_make);
-    if (result != OK) store_close(out);
-    return result;
-}
-
-status store_open(const char *run_folder, store **out)
-{
-    return open_writing(run_folder, true, out);
-}
-
-status store_open_control(const char *run_folder, store **out)
-{
-    return open_writing(run_folder, false, out);
-}
-
-status store_open_reading(const char *run_folder, store **out)
-{
-    TRY(new_store(run_folder, out));
-    store *s = *out;
-    s->reading = true;
-    status result = OK;
-    if (!fs_exists(s->path)) result = FAIL(ERR_NOT_FOUND, "%s has no run: no store.sqlite", run_folder);
-    if (result == OK) result = open_database(s, s->path, SQLITE_OPEN_READONLY);
-    if (result == OK) result = set_up_reading(s);
-    /* In a folder that cannot be written there is no place for the shared memory of the log. Without a log none is needed. */
-    if (result == ERR_IO && sqlite3_errcode(s->db) % 256 == SQLITE_CANTOPEN && !log_has_something(s->path)) {
-        sqlite3_close(s->db);
-        s->db = NULL;
-        char *uri = uri_of_unchanging(s->path);
-        result = uri ? open_database(s, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI)
-                     : FAIL(ERR_MEMORY, "%s: out of memory", s->path);
-        free(uri);
-        if (result == OK) result = set_up_reading(s);
-    }
-    if (result != OK) store_close(out);
-    return result;
-}
-
-void store_close(store **s)
-{
-    if (!*s) return;
-    for (int i = 0; i < STORE_SQL_COUNT; i++) sqlite3_finalize((*s)->kept[i]);
-    sqlite3_close((*s)->db);
-    free((*s)->path);
-    free(*s);
-    *s = NULL;
-}
-
-bool store_exists(const char *run_folder)
-{
-    char *path = path_join(run_folder, "store.sqlite");
-    bool exists = path && fs_exists(path);
-    free(path);
-    return exists;
-}
-
 /* ---- commits ---- */
 
 void store_rollback(store *s)
 {
-    if (!sqlite3_get_autocommit(s->db)) run(s, "ROLLBACK");
+    if (!sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     s->dirty = false;
     s->doomed = OK;
 }
@@ -365,7 +101,7 @@ status store_commit(store *s)
     status result = s->doomed;
     if (result != OK) FAIL(result, "%s: a write before this commit failed: %s", s->path, status_text(result));
     else {
-        sqlite3_stmt *commit;
+        sqlite3_stmt *commit = NULL;
         result = store_statement(s, SQL_COMMIT, &commit);
         if (result == OK) {
             int code = sqlite3_step(commit);
@@ -380,7 +116,7 @@ status store_commit(store *s)
     s->dirty = false;
     if (s->log_pages >= s->sweep_pages) {
         store_checkpoint(s);
-        s->sweep_pages = s->log_pages + SWEEP_PAGES; /* where it could not be done, not again at once */
+        s->sweep_pages = s->log_pages + STORE_SWEEP_PAGES; /* where it could not be done, not again at once */
     }
     return OK;
 }
@@ -401,13 +137,13 @@ void store_checkpoint(store *s)
     }
     if (code == SQLITE_OK && in_log == copied) {
         s->log_pages = 0;
-        s->sweep_pages = SWEEP_PAGES;
+        s->sweep_pages = STORE_SWEEP_PAGES;
     }
 }
 
 int64_t store_version(store *s)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     if (store_statement(s, SQL_VERSION, &statement) != OK) return 0;
     int64_t version = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_reset(statement);
@@ -419,7 +155,7 @@ int64_t store_version(store *s)
 status store_set(store *s, const char *name, const char *value)
 {
     TRY(store_begin(s));
-    sqlite3_stmt *set;
+    sqlite3_stmt *set = NULL;
     TRY(store_statement(s, SQL_SET, &set));
     int bound = sqlite3_bind_text(set, 1, name, -1, SQLITE_STATIC);
     if (bound == SQLITE_OK) bound = sqlite3_bind_text(set, 2, value, -1, SQLITE_STATIC);
@@ -429,7 +165,7 @@ status store_set(store *s, const char *name, const char *value)
 status store_get(store *s, const char *name, char **value)
 {
     *value = NULL;
-    sqlite3_stmt *get;
+    sqlite3_stmt *get = NULL;
     TRY(store_statement(s, SQL_GET, &get));
     int code = sqlite3_bind_text(get, 1, name, -1, SQLITE_STATIC);
     if (code == SQLITE_OK) code = sqlite3_step(get);
@@ -467,7 +203,7 @@ status store_get_int(store *s, const char *name, int64_t missing, int64_t *value
 status store_add_event(store *s, int64_t wall_ms, const char *kind, const char *words)
 {
     TRY(store_begin(s));
-    sqlite3_stmt *add;
+    sqlite3_stmt *add = NULL;
     TRY(store_statement(s, SQL_ADD_EVENT, &add));
     int bound = sqlite3_bind_int64(add, 1, wall_ms);
     if (bound == SQLITE_OK) bound = sqlite3_bind_text(add, 2, kind, -1, SQLITE_STATIC);

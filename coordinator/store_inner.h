@@ -1,6 +1,6 @@
 /* store_inner.h - what the files of the store share.
  *
- * store.c opens, commits and keeps statements; store_rows.c turns candidates and attempts into rows and back;
+ * store_open.c opens; store.c commits and keeps statements; store_rows.c turns candidates and attempts into rows and back;
  * store_json.c writes and reads the numbers in them. Nobody else includes this. */
 #ifndef COORDINATOR_STORE_INNER_H
 #define COORDINATOR_STORE_INNER_H
@@ -34,6 +34,11 @@ extern const char store_schema[];
     ROW(SQL_ADD_EVENT, "INSERT INTO events (wall_ms, kind, words) VALUES (?, ?, ?)")
 #define STORE_SQL_AS_ID(id, sql) id,
 typedef enum store_sql { STORE_STATEMENTS(STORE_SQL_AS_ID) STORE_SQL_COUNT } store_sql;
+
+/* Readers hold locks for moments, pause and resume for one fsync. */
+enum { STORE_BUSY_MS = 5000 };
+/* 16 MB of log, of 4 kB pages: about 4,000 commits. */
+enum { STORE_SWEEP_PAGES = 4096 };
 
 struct store {
     sqlite3 *db;

@@ -40,7 +40,7 @@ void store_attempt_free(store_attempt *a)
 /* ---- binding, column after column; the first error stays ---- */
 
 typedef struct binder {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     int column, code;
 } binder;
 
@@ -101,7 +101,7 @@ static void bind_keyed(binder *b, const hyp_space *space, const double *values)
 
 typedef struct reader {
     store *store;
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     int column;
     status result;
 } reader;
@@ -251,7 +251,7 @@ static status read_candidate(store *s, sqlite3_stmt *statement, const hyp_space 
 status store_each_candidate(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),
                             void *state)
 {
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     TRY(store_prepare(s, "SELECT " CANDIDATE_COLUMNS " FROM candidates ORDER BY number > 0, abs(number)", &statement));
     status result = OK;
     int code = SQLITE_DONE;
@@ -330,7 +330,7 @@ status store_each_attempt(store *s, int64_t only, status (*visit)(void *state, s
 {
     const char *sql = only > 0 ? "SELECT " ATTEMPT_COLUMNS " FROM attempts WHERE candidate = ? ORDER BY attempt"
                                : "SELECT " ATTEMPT_COLUMNS " FROM attempts ORDER BY candidate, attempt";
-    sqlite3_stmt *statement;
+    sqlite3_stmt *statement = NULL;
     TRY(store_prepare(s, sql, &statement));
     if (only > 0) sqlite3_bind_int64(statement, 1, only);
     status result = OK;
