@@ -35,13 +35,12 @@ typedef struct dataset_options { /* {0} is a valid set: validation, Mendel's rul
     bool single_class;           /* every label becomes class 0 of 1 */
     bool drop_repeated;          /* keep the first of equal rows */
     bool no_cache;               /* neither read nor write the scan cache */
+    int threads;                 /* that look at pictures; 0: one a core */
     train_label_rules rules;
 } dataset_options;
 
-/* Find, check and read all pictures (headers alone) and label files of a split, with a progress line. What was found is kept
- * in a scan cache (scan.h) `<folder of the labels>.<split>.scan`, or in $XDG_CACHE_HOME/mendel or ~/.cache/mendel when that
- * place is read-only.
- * Pictures that cannot be read are left out, with a warning each. Errors: ERR_NOT_FOUND when nothing is left, or without any
+/* Find, check and read all pictures and label files of a split (scanner.h), with a progress line.
+ * Pictures that cannot be decoded are left out, with a warning each. Errors: ERR_NOT_FOUND when nothing is left, or without any
  * label where they are needed; those of data_yaml_images and labels_read (file and line; also a class of nc or more). */
 status dataset_create(const data_yaml *data, data_split split, const dataset_options *options, dataset **out);
 void dataset_destroy(dataset **d);

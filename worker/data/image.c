@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <turbojpeg.h>
 #include <unistd.h>
 
 #include "common/array.h"
@@ -15,7 +14,6 @@
 enum { FILE_BYTES_MOST = 1 << 30 };
 
 struct image_reader {
-    tjhandle jpeg;
     uint8_t *bytes; /* of the file in hand */
     size_t room;
     image turned; /* a picture before its orientation is applied */
@@ -49,20 +47,13 @@ void image_free(image *i)
 status image_reader_create(image_reader **out)
 {
     image_reader *r = calloc(1, sizeof *r);
-    if (r) r->jpeg = tjInitDecompress();
-    if (!r || !r->jpeg) {
-        free(r);
-        *out = NULL;
-        return FAIL(ERR_MEMORY, "no memory for an image reader");
-    }
     *out = r;
-    return OK;
+    return r ? OK : FAIL(ERR_MEMORY, "no memory for an image reader");
 }
 
 void image_reader_destroy(image_reader **r)
 {
     if (!*r) return;
-    tjDestroy((*r)->jpeg);
     free((*r)->bytes);
     image_free(&(*r)->turned);
     free(*r);
@@ -125,10 +116,10 @@ status image_check_size(const char *path, int64_t width, int64_t height)
     return OK;
 }
 
-static status read_facts(image_reader *r, const image_file *file, image_format format, bool check, image_facts *out)
+static status read_facts(const image_file *file, image_format format, bool check, image_facts *out)
 {
     switch (format) {
-    case FORMAT_JPEG: return jpeg_facts(r->jpeg, file, check, out);
+    case FORMAT_JPEG: return jpeg_facts(file, check, out);
     case FORMAT_PNG: return png_facts(file, check, out);
     case FORMAT_BMP: return bmp_facts(file, check, out);
     case FORMAT_UNKNOWN: break;
@@ -136,21 +127,19 @@ static status read_facts(image_reader *r, const image_file *file, image_format f
     return FAIL(ERR_FORMAT, file->count ? "%s: not a JPEG, PNG or BMP picture" : "%s: empty file", file->path);
 }
 
-static status decode(image_reader *r, const image_file *file, image_format format, const image_facts *facts, image *out)
+static status decode(const image_file *file, image_format format, const image_facts *facts, image *out)
 {
     TRY(image_shape(out, facts->width, facts->height));
-    if (format == FORMAT_JPEG) return jpeg_decode(r->jpeg, file, facts, out);
+    if (format == FORMAT_JPEG) return jpeg_decode(file, facts, out);
     if (format == FORMAT_PNG) return png_decode(file, out);
     return bmp_decode(file, out);
 }
 
-/* After an error libjpeg-turbo's handle would go on in the middle of the broken header, so the next picture gets a new one. */
-static void renew_jpeg(image_reader *r)
+/* Decode for the errors alone. */
+static status try_decoding(image_reader *r, const image_file *file, image_format format, const image_facts *facts)
 {
-    tjhandle fresh = tjInitDecompress();
-    if (!fresh) return; /* the old one gives wrong errors at worst */
-    tjDestroy(r->jpeg);
-    r->jpeg = fresh;
+    if (format == FORMAT_JPEG) return jpeg_try(file, facts);
+    return decode(file, format, facts, &r->turned);
 }
 
 /* ---- orientation ---- */
@@ -184,9 +173,9 @@ static status turn(const image *from, int orientation, image *out)
 static status read_picture(image_reader *r, const image_file *file, image_format format, image *out)
 {
     image_facts facts;
-    TRY(read_facts(r, file, format, false, &facts));
-    if (facts.orientation == 1) return decode(r, file, format, &facts, out);
-    TRY(decode(r, file, format, &facts, &r->turned));
+    TRY(read_facts(file, format, false, &facts));
+    if (facts.orientation == 1) return decode(file, format, &facts, out);
+    TRY(decode(file, format, &facts, &r->turned));
     return turn(&r->turned, facts.orientation, out);
 }
 
@@ -195,9 +184,7 @@ status image_read(image_reader *r, const char *path, image *out)
     image_file file;
     TRY(read_file(r, path, &file));
     image_format format = format_of(&file);
-    status s = read_picture(r, &file, format, out);
-    if (s != OK && format == FORMAT_JPEG) renew_jpeg(r);
-    return s;
+    return read_picture(r, &file, format, out);
 }
 
 status image_probe(image_reader *r, const char *path, int *width, int *height)
@@ -206,12 +193,12 @@ status image_probe(image_reader *r, const char *path, int *width, int *height)
     image_facts facts;
     TRY(read_file(r, path, &file));
     image_format format = format_of(&file);
-    status s = read_facts(r, &file, format, true, &facts);
-    if (s != OK && format == FORMAT_JPEG) renew_jpeg(r);
+    status s = read_facts(&file, format, true, &facts);
+    if (s == OK && (facts.width < IMAGE_SIDE_LEAST || facts.height < IMAGE_SIDE_LEAST))
+        s = FAIL(ERR_RANGE, "%s: %d x %d pixels; at least %d a side are needed", path, facts.width, facts.height,
+                 IMAGE_SIDE_LEAST);
+    if (s == OK) s = try_decoding(r, &file, format, &facts);
     if (s != OK) return s;
-    if (facts.width < IMAGE_SIDE_LEAST || facts.height < IMAGE_SIDE_LEAST)
-        return FAIL(ERR_RANGE, "%s: %d x %d pixels; at least %d a side are needed", path, facts.width, facts.height,
-                    IMAGE_SIDE_LEAST);
     bool lying = is_lying(facts.orientation);
     *width = lying ? facts.height : facts.width;
     *height = lying ? facts.width : facts.height;

@@ -4,7 +4,7 @@
  * spread out, alpha is dropped, 16 bits are cut to the upper 8, CMYK is converted. The EXIF orientation is applied.
  *
  * Source: cv2.imread(path) for the pixels (there BGR, here RGB); PIL's verify() and exif_size() in utils/datasets.py for
- * image_probe. */
+ * image_probe. Mended: verify() looks at the headers alone, and what does not decode stops the training later. */
 #ifndef DATA_IMAGE_H
 #define DATA_IMAGE_H
 
@@ -37,7 +37,7 @@ static inline size_t image_bytes(int width, int height)
 }
 void image_free(image *i);
 
-/* What a thread keeps between pictures: the decoder and its buffers. One at a time a thread. */
+/* What a thread keeps between pictures: memory. One at a time a thread; what it has read before makes no difference. */
 typedef struct image_reader image_reader;
 status image_reader_create(image_reader **out);
 void image_reader_destroy(image_reader **r);
@@ -47,8 +47,9 @@ void image_reader_destroy(image_reader **r);
  * data are damaged, but can be decoded to the end, is not an error (the decoder fills in). */
 status image_read(image_reader *r, const char *path, image *out);
 
-/* Size of a picture as image_read would give it, from the header, with what can be checked without decoding: a JPEG's end
- * marker, every PNG chunk's checksum, a BMP's length. Errors as image_read; ERR_RANGE also under 10 pixels. */
+/* Size of a picture as image_read would give it, after making sure that image_read can decode it to the end (a JPEG coarsely, to
+ * save time) and, beyond that, of a JPEG's end marker and every PNG chunk's checksum. Errors as image_read; ERR_RANGE also
+ * under 10 pixels. */
 status image_probe(image_reader *r, const char *path, int *width, int *height);
 
 #endif

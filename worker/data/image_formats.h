@@ -26,12 +26,14 @@ typedef struct image_facts {
 status image_check_size(const char *path, int64_t width, int64_t height);
 
 /* Facts from the header; what is cheap to check is checked (`check` false: only what decoding needs). */
-status jpeg_facts(void *turbo, const image_file *file, bool check, image_facts *out);
+status jpeg_facts(const image_file *file, bool check, image_facts *out);
 status png_facts(const image_file *file, bool check, image_facts *out);
 status bmp_facts(const image_file *file, bool check, image_facts *out);
 
-/* Decode to RGB, as stored; *out has the right size already. `turbo` is a tjhandle. */
-status jpeg_decode(void *turbo, const image_file *file, const image_facts *facts, image *out);
+/* Could jpeg_decode decode it? Decodes at an eighth of the size, which reads all of the file. */
+status jpeg_try(const image_file *file, const image_facts *facts);
+/* Decode to RGB, as stored; *out has the right size already. */
+status jpeg_decode(const image_file *file, const image_facts *facts, image *out);
 status png_decode(const image_file *file, image *out);
 status bmp_decode(const image_file *file, image *out);
 

@@ -44,13 +44,26 @@ static bool has_end(const image_file *f)
     return false;
 }
 
-status jpeg_facts(void *turbo, const image_file *file, bool check, image_facts *out)
+/* A new one for each use, which costs next to nothing: it would keep the tables of one picture for the next, and after an error go
+ * on in the middle of the broken one. */
+static status open_decoder(const image_file *file, tjhandle *out)
+{
+    *out = tjInitDecompress();
+    return *out ? OK : FAIL(ERR_MEMORY, "%s: no memory for reading a JPEG", file->path);
+}
+
+status jpeg_facts(const image_file *file, bool check, image_facts *out)
 {
     int subsampling, colours = TJCS_RGB;
+    tjhandle turbo;
+    status s = OK;
     *out = (image_facts){.orientation = 1};
+    TRY(open_decoder(file, &turbo));
     if (tjDecompressHeader3(turbo, file->bytes, file->count, &out->width, &out->height, &subsampling, &colours) &&
         tjGetErrorCode(turbo) != TJERR_WARNING)
-        return FAIL(ERR_FORMAT, "%s: broken JPEG: %s", file->path, tjGetErrorStr2(turbo));
+        s = FAIL(ERR_FORMAT, "%s: broken JPEG: %s", file->path, tjGetErrorStr2(turbo));
+    tjDestroy(turbo);
+    if (s != OK) return s;
     if (out->width < 1) return FAIL(ERR_FORMAT, "%s: broken JPEG: its header is cut off", file->path);
     TRY(image_check_size(file->path, out->width, out->height));
     if (check && !has_end(file)) return FAIL(ERR_FORMAT, "%s: the JPEG is cut off (no end marker)", file->path);
@@ -68,24 +81,39 @@ static void from_cmyk(const uint8_t *cmyk, uint8_t *rgb, size_t pixels)
     }
 }
 
-/* Warnings are damage that the decoder has filled in; with any other error there is no picture. */
-static status decompress(tjhandle turbo, const image_file *file, const image_facts *facts, uint8_t *pixels, int format)
+/* At the picture's size, or an eighth of it. Warnings are damage that the decoder has filled in; with any other error there is no
+ * picture. */
+static status decompress(const image_file *file, int width, int height, uint8_t *pixels, int format)
 {
-    if (tjDecompress2(turbo, file->bytes, file->count, pixels, facts->width, 0, facts->height, format,
-                      TJFLAG_LIMITSCANS) &&
+    tjhandle turbo;
+    status s = OK;
+    TRY(open_decoder(file, &turbo));
+    if (tjDecompress2(turbo, file->bytes, file->count, pixels, width, 0, height, format, TJFLAG_LIMITSCANS) &&
         tjGetErrorCode(turbo) != TJERR_WARNING)
-        return FAIL(ERR_FORMAT, "%s: broken JPEG: %s", file->path, tjGetErrorStr2(turbo));
-    return OK;
+        s = FAIL(ERR_FORMAT, "%s: broken JPEG: %s", file->path, tjGetErrorStr2(turbo));
+    tjDestroy(turbo);
+    return s;
 }
 
-status jpeg_decode(void *turbo, const image_file *file, const image_facts *facts, image *out)
+status jpeg_decode(const image_file *file, const image_facts *facts, image *out)
 {
-    if (!facts->cmyk) return decompress(turbo, file, facts, out->pixels, TJPF_RGB);
+    if (!facts->cmyk) return decompress(file, facts->width, facts->height, out->pixels, TJPF_RGB);
     size_t pixels = (size_t)facts->width * (size_t)facts->height;
     uint8_t *cmyk = malloc(4 * pixels);
     if (!cmyk) return FAIL(ERR_MEMORY, "%s: no memory for %d x %d pixels", file->path, facts->width, facts->height);
-    status s = decompress(turbo, file, facts, cmyk, TJPF_CMYK);
+    status s = decompress(file, facts->width, facts->height, cmyk, TJPF_CMYK);
     if (s == OK) from_cmyk(cmyk, out->pixels, pixels);
     free(cmyk);
+    return s;
+}
+
+status jpeg_try(const image_file *file, const image_facts *facts)
+{
+    const tjscalingfactor eighth = {1, 8};
+    int width = TJSCALED(facts->width, eighth), height = TJSCALED(facts->height, eighth);
+    uint8_t *pixels = malloc(4 * (size_t)width * (size_t)height);
+    if (!pixels) return FAIL(ERR_MEMORY, "%s: no memory for %d x %d pixels", file->path, width, height);
+    status s = decompress(file, width, height, pixels, facts->cmyk ? TJPF_CMYK : TJPF_RGB);
+    free(pixels);
     return s;
 }

@@ -1,6 +1,6 @@
 /* scan.c - see scan.h. The file:
  *
- *     16  "mendel scan 1\n" and two zeros     then `count` times    entry_record, name, problem
+ *     16  "mendel scan 2\n" and two zeros     then `count` times    entry_record, name, problem
  *     16  xxHash (128 bits) of what follows   then                  labels: 5 float32 a row
  *     24  taken_ms, count, label rows
  *
@@ -16,7 +16,7 @@
 #include "common/fs.h"
 #include "common/text.h"
 
-static const char magic[16] = "mendel scan 1\n";
+static const char magic[16] = "mendel scan 2\n";
 enum { HASH_BYTES = 16, START = sizeof magic + HASH_BYTES, STRING_MOST = 4096 };
 
 typedef struct scan_header {
