@@ -22,8 +22,7 @@ static status open_fail(store *s, int code)
         if (s->reading && (cause == EACCES || cause == EROFS || cause == 0) && fs_exists(s->path))
             return FAIL(ERR_IO,
                         "%s cannot be read from a folder without write permission while its log (%s-wal) holds "
-                        "results: 
-                        "copy the folder, or read it as its owner",
+                        "results: copy the folder, or read it as its owner",
                         s->path, path_name(s->path));
         return store_fail(s, code, "open it");
     default: return store_fail(s, code, "open it");

@@ -40,7 +40,7 @@ void store_attempt_free(store_attempt *a)
 /* ---- binding, column after column; the first error stays ---- */
 
 typedef struct binder {
-    sqlite3_stmt *statement = NULL;
+    sqlite3_stmt *statement;
     int column, code;
 } binder;
 
@@ -101,7 +101,7 @@ static void bind_keyed(binder *b, const hyp_space *space, const double *values)
 
 typedef struct reader {
     store *store;
-    sqlite3_stmt *statement = NULL;
+    sqlite3_stmt *statement;
     int column;
     status result;
 } reader;
