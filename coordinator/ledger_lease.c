@@ -126,12 +126,19 @@ status ledger_lease(ledger *l, const lease_request *r, int64_t now_ms, int64_t w
 
 /* ---- signs of life ---- */
 
+/* What was given up as lost may still be done by an attempt that comes back. */
+static bool is_wanted(const ledger *l, const store_candidate *c)
+{
+    if (ledger_finished(l)) return false;
+    return !candidate_has_ended(c) || (c->state == CANDIDATE_FAILED && c->reason && !strcmp(c->reason, "lost"));
+}
+
 bool ledger_renew(ledger *l, token t, const char *session, int64_t now_ms)
 {
     attempt *a = ledger_find(l, t);
     entry *e = ledger_entry(l, t.candidate);
-    if (!a || candidate_has_ended(&e->kept) || ledger_finished(l)) return false;
-    if (a->delivered) return true; /* its delivery was not acknowledged yet when this was sent */
+    if (!a || !is_wanted(l, &e->kept)) return false;
+    if (a->delivered || candidate_has_ended(&e->kept)) return true; /* its delivery was not acknowledged yet when this was sent */
     a->deadline_ms = now_ms + l->o.lease_ms;
     if (strcmp(a->kept.session, session)) copy_id(a->kept.session, session); /* delivered from its spool later */
     if (a->kept.state != ATTEMPT_LOST || e->kept.state != CANDIDATE_LOST) return true;

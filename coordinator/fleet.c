@@ -1,0 +1,121 @@
+#include "coordinator/fleet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "common/text.h"
+
+static void session_destroy(session *s)
+{
+    free(s->host);
+    free(s->device);
+    free(s->version);
+    free(s->running);
+    free(s);
+}
+
+void fleet_free(fleet *f)
+{
+    for (size_t i = 0; i < f->count; i++) session_destroy(f->sessions[i]);
+    free(f->sessions);
+    *f = (fleet){0};
+}
+
+session *fleet_find(const fleet *f, const wire_id *id)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (wire_id_equal(&f->sessions[i]->id, id)) return f->sessions[i];
+    return NULL;
+}
+
+void fleet_forget(fleet *f, session *s)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->sessions[i] == s) {
+            f->sessions[i] = f->sessions[--f->count];
+            session_destroy(s);
+            return;
+        }
+}
+
+static void forget_others_of(fleet *f, const char *worker, const session *but)
+{
+    for (size_t i = f->count; i-- > 0;)
+        if (f->sessions[i] != but && !strcmp(f->sessions[i]->worker, worker)) fleet_forget(f, f->sessions[i]);
+}
+
+static status set_text(char **at, const char *value)
+{
+    char *copy = text_copy(value);
+    if (!copy) return FAIL(ERR_MEMORY, "out of memory");
+    free(*at);
+    *at = copy;
+    return OK;
+}
+
+static status fill(session *s, const Mendel__Hello *h)
+{
+    memcpy(s->worker, h->worker, sizeof s->worker);
+    s->pid = h->pid;
+    TRY(set_text(&s->host, h->host));
+    TRY(set_text(&s->device, *h->device->model ? h->device->model : h->device->name));
+    TRY(set_text(&s->version, h->version));
+    if (s->slots == h->slots) return OK;
+    slot_progress *running;
+    TRY(array_new(&running, (size_t)h->slots));
+    free(s->running);
+    s->running = running;
+    s->slots = h->slots;
+    return OK;
+}
+
+status fleet_greet(fleet *f, const wire_id *id, const Mendel__Hello *hello, session **out)
+{
+    session *s = fleet_find(f, id);
+    if (!s) {
+        TRY(array_room(&f->sessions, &f->room, f->count + 1));
+        s = calloc(1, sizeof *s);
+        if (!s) return FAIL(ERR_MEMORY, "out of memory");
+        s->id = *id;
+        wire_id_text(id, s->text);
+        f->sessions[f->count++] = s;
+    }
+    *out = s;
+    status result = fill(s, hello);
+    if (result == OK) forget_others_of(f, s->worker, s);
+    else fleet_forget(f, s);
+    return result;
+}
+
+void fleet_forget_silent(fleet *f, int64_t now_ms, int64_t silence_ms)
+{
+    for (size_t i = f->count; i-- > 0;)
+        if (now_ms - f->sessions[i]->heard_ms > silence_ms) fleet_forget(f, f->sessions[i]);
+}
+
+bool fleet_has_others(const fleet *f, const char *worker)
+{
+    for (size_t i = 0; i < f->count; i++)
+        if (f->sessions[i]->state == SESSION_WELCOME && strcmp(f->sessions[i]->worker, worker)) return true;
+    return false;
+}
+
+size_t fleet_welcome_count(const fleet *f)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < f->count; i++) count += f->sessions[i]->state == SESSION_WELCOME;
+    return count;
+}
+
+slot_progress *fleet_progress(const session *s, token t)
+{
+    for (int64_t i = 0; i < s->slots; i++)
+        if (token_equal(s->running[i].token, t)) return &s->running[i];
+    return NULL;
+}
+
+void fleet_begin(session *s, int64_t slot, token t)
+{
+    if (slot < s->slots) s->running[slot] = (slot_progress){.token = t};
+}

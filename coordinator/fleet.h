@@ -1,0 +1,60 @@
+/* fleet.h - the workers that this coordinator has met since it started: who they are, when they were last heard of, and how far
+ * what they train has come. Nothing here outlives the process; the ledger knows what must not be lost. */
+#ifndef COORDINATOR_FLEET_H
+#define COORDINATOR_FLEET_H
+
+#include "common/status.h"
+#include "proto/wire.h"
+
+/* A peer's routing id: what the socket puts in front of its messages. */
+enum { ROUTING_MOST = 255 };
+typedef struct routing {
+    uint8_t bytes[ROUTING_MOST];
+    size_t count;
+} routing;
+
+typedef enum session_state { SESSION_GREETED, SESSION_WELCOME } session_state;
+
+/* How far the attempt in a slot is. */
+typedef struct slot_progress {
+    token token; /* candidate 0: nothing */
+    int64_t epoch, epochs, step, steps;
+    double loss, images_per_s;
+    int64_t memory;
+} slot_progress;
+
+typedef struct session {
+    wire_id id;
+    char text[WIRE_ID_ROOM];
+    routing to;
+    session_state state;
+    char worker[WIRE_ID_ROOM]; /* hex */
+    char *host, *device, *version;
+    int64_t pid, slots;
+    int64_t heard_ms;       /* monotonic */
+    slot_progress *running; /* `slots` of them */
+} session;
+
+typedef struct fleet {
+    session **sessions;
+    size_t count, room;
+} fleet;
+
+void fleet_free(fleet *f);
+/* The session of this id; NULL if it is not known. */
+session *fleet_find(const fleet *f, const wire_id *id);
+/* Add or renew a session from its Hello. An earlier session of the same worker is forgotten: a worker is one process at a time.
+ * ERR_MEMORY. */
+status fleet_greet(fleet *f, const wire_id *id, const Mendel__Hello *hello, session **out);
+void fleet_forget(fleet *f, session *s);
+/* Forget sessions that were silent for longer than this. */
+void fleet_forget_silent(fleet *f, int64_t now_ms, int64_t silence_ms);
+/* Welcome sessions of other workers than this. */
+bool fleet_has_others(const fleet *f, const char *worker);
+size_t fleet_welcome_count(const fleet *f);
+/* Where an attempt is trained; NULL: nowhere that is known. */
+slot_progress *fleet_progress(const session *s, token t);
+/* The slot begins with an attempt, or (token of candidate 0) has none. */
+void fleet_begin(session *s, int64_t slot, token t);
+
+#endif

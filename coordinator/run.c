@@ -1,0 +1,215 @@
+#include "coordinator/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/text.h"
+#include "coordinator/report.h"
+
+char *run_folder(const char *folder, const char *name)
+{
+    text path = {0};
+    if (*folder) text_add(&path, "%s", folder);
+    else text_add(&path, *name ? "runs/evolve_%s" : "runs/evolve%s", name);
+    return text_take(&path);
+}
+
+/* ---- the parts of opening ---- */
+
+static status take_folder(const run_request *q, run *out)
+{
+    char *asked = run_folder(q->o->run, q->train->name);
+    status s = asked ? fs_make_folders(asked, 0777) : FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) {
+        out->folder = path_real(asked);
+        if (!out->folder) s = FAIL(ERR_IO, "cannot open the run folder %s", asked);
+    }
+    char *lock = s == OK ? path_join(out->folder, "lock") : NULL;
+    if (s == OK && !lock) s = FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) {
+        s = fs_lock(lock, &out->lock);
+        if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", out->folder);
+    }
+    free(lock);
+    free(asked);
+    return s;
+}
+
+/* Does the command line say anything of the specification? */
+static bool has_wishes(const run_request *q)
+{
+    static const char *const own[] = {"strategy", "parent", "mutation", "sigma", "run-seed", "meta", "fitness"};
+    for (size_t i = 0; i < TRAIN_ROWS; i++)
+        if (q->train_given[i] && strcmp(train_rows[i].name, "name")) return true;
+    for (size_t i = 0; i < COORDINATOR_ROWS; i++)
+        for (size_t k = 0; q->given[i] && k < sizeof own / sizeof *own; k++)
+            if (!strcmp(coordinator_rows[i].name, own[k])) return true;
+    return false;
+}
+
+static status set_name(const run_request *q, run *out)
+{
+    const char *name = *q->train->name ? q->train->name : path_name(out->folder);
+    out->name = text_copy(name);
+    return out->name ? OK : FAIL(ERR_MEMORY, "out of memory");
+}
+
+/* An evolve.txt to start from: the one that is named, else one in the folder. The caller frees; NULL: none. */
+static char *find_import(const run_request *q, const run *r)
+{
+    if (*q->o->import) return text_copy(q->o->import);
+    char *own = path_join(r->folder, "evolve.txt");
+    if (own && fs_is_file(own)) return own;
+    free(own);
+    return NULL;
+}
+
+static status start_new(const run_request *q, run *out, int64_t wall_ms)
+{
+    char id[WIRE_ID_ROOM];
+    out->is_new = true;
+    TRY(spec_make(q->o, q->train, q->train_given, &out->spec));
+    TRY(set_name(q, out));
+    TRY(store_open(out->folder, &out->store));
+    TRY(wire_id_make(&out->id));
+    wire_id_text(&out->id, id);
+    TRY(store_set(out->store, "run_id", id));
+    TRY(store_set(out->store, "name", out->name));
+    TRY(store_set_int(out->store, "created_ms", wall_ms));
+    return spec_save(out->store, &out->spec);
+}
+
+static status check_wishes(const run_request *q, const run *r)
+{
+    run_spec asked;
+    if (*q->o->import) return FAIL(ERR_REFUSED, "--import: %s has a population already; give another --run", r->folder);
+    if (!has_wishes(q)) return OK;
+    TRY(spec_make(q->o, q->train, q->train_given, &asked));
+    status s = spec_compare(&r->spec, &asked);
+    spec_free(&asked);
+    if (s != ERR_REFUSED) return s;
+    return status_context(s, "%s goes on only as it was started", r->folder);
+}
+
+static status go_on(const run_request *q, run *out)
+{
+    char *id = NULL;
+    TRY(store_open(out->folder, &out->store));
+    TRY(store_get(out->store, "run_id", &id));
+    status s = id ? wire_id_parse(id, &out->id) : FAIL(ERR_FORMAT, "%s: the store has no run in it", out->folder);
+    free(id);
+    if (s != OK) return s;
+    TRY(store_get(out->store, "name", &out->name));
+    if (!out->name) TRY(set_name(q, out));
+    TRY(spec_load(out->store, &out->spec));
+    return check_wishes(q, out);
+}
+
+/* A store is a run's once its first commit is through: before that nothing has come of it. */
+static bool has_run(const run *r)
+{
+    store *s;
+    char *id = NULL;
+    if (!store_exists(r->folder) || store_open_reading(r->folder, &s) != OK) return store_exists(r->folder);
+    bool found = store_get(s, "run_id", &id) == OK && id;
+    free(id);
+    store_close(&s);
+    return found;
+}
+
+static status raise_epoch(run *r)
+{
+    int64_t epoch;
+    TRY(store_get_int(r->store, "epoch", 0, &epoch));
+    r->epoch = (uint64_t)epoch + 1;
+    TRY(store_set_int(r->store, "epoch", epoch + 1));
+    return store_set_int(r->store, "generations", r->ledger_options.generations);
+}
+
+/* More generations extend a run; fewer than were asked for before would end it below what is there. */
+static status choose_generations(const run_request *q, run *r)
+{
+    int64_t kept, asked = q->o->generations;
+    bool given = false;
+    for (size_t i = 0; i < COORDINATOR_ROWS; i++)
+        given = given || (q->given[i] && !strcmp(coordinator_rows[i].name, "generations"));
+    TRY(store_get_int(r->store, "generations", asked, &kept));
+    r->ledger_options.generations = given ? asked : kept;
+    return OK;
+}
+
+static status open_ledger(const run_request *q, run *r, int64_t now_ms)
+{
+    TRY(choose_generations(q, r));
+    TRY(raise_epoch(r));
+    r->ledger_options.max_lost = q->o->max_lost;
+    r->ledger_options.max_failures = q->o->max_failures;
+    r->ledger_options.lease_ms = (int64_t)(q->o->lease_s * 1000);
+    r->ledger_options.epoch = r->epoch;
+    return ledger_open(r->store, &r->spec, &r->ledger_options, now_ms, &r->ledger);
+}
+
+static status import(const run_request *q, run *r, int64_t wall_ms)
+{
+    char *path = find_import(q, r);
+    if (!path) return OK;
+    status s = ledger_import(r->ledger, path, wall_ms);
+    if (s == OK) log_info("imported %zu rows of %s", ledger_population(r->ledger)->count, path);
+    free(path);
+    return s;
+}
+
+/* ---- opening ---- */
+
+static status open_run(const run_request *q, int64_t now_ms, int64_t wall_ms, run *out)
+{
+    TRY(take_folder(q, out));
+    if (has_run(out)) TRY(go_on(q, out));
+    else TRY(start_new(q, out, wall_ms));
+    TRY(open_ledger(q, out, now_ms));
+    if (out->is_new) TRY(import(q, out, wall_ms));
+    else TRY(ledger_try_first_again(out->ledger));
+    TRY(store_add_event(out->store, wall_ms, "start", out->is_new ? "the run was started" : "the run goes on"));
+    return store_commit(out->store);
+}
+
+status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out)
+{
+    *out = (run){.lock = -1};
+    status s = open_run(request, now_ms, wall_ms, out);
+    if (s != OK) run_close(out);
+    return s;
+}
+
+void run_close(run *r)
+{
+    ledger_close(&r->ledger);
+    store_close(&r->store);
+    spec_free(&r->spec);
+    if (r->lock >= 0) close(r->lock);
+    free(r->folder);
+    free(r->name);
+    *r = (run){.lock = -1};
+}
+
+status run_reload(run *r, int64_t now_ms)
+{
+    ledger *fresh;
+    TRY(ledger_open(r->store, &r->spec, &r->ledger_options, now_ms, &fresh));
+    ledger_close(&r->ledger);
+    r->ledger = fresh;
+    return OK;
+}
+
+status run_report(const run *r, bool plot)
+{
+    TRY(report_write(ledger_population(r->ledger), r->folder));
+    if (!plot) return OK;
+    char *path = path_join(r->folder, "evolve.png");
+    status s = path ? report_plot(ledger_population(r->ledger), path) : FAIL(ERR_MEMORY, "out of memory");
+    free(path);
+    return s;
+}

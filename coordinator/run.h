@@ -1,0 +1,47 @@
+/* run.h - a run folder, opened by the one coordinator that may write it. */
+#ifndef COORDINATOR_RUN_H
+#define COORDINATOR_RUN_H
+
+#include "coordinator/ledger.h"
+#include "coordinator/options.h"
+#include "coordinator/spec.h"
+#include "coordinator/store.h"
+#include "proto/wire.h"
+
+typedef struct run {
+    char *folder; /* absolute */
+    char *name;
+    int lock;
+    store *store;
+    run_spec spec;
+    wire_id id;
+    uint64_t epoch;
+    ledger_options ledger_options;
+    ledger *ledger;
+    bool is_new;
+} run;
+
+/* What was said on the command line. */
+typedef struct run_request {
+    const coordinator_options *o;
+    const bool *given; /* COORDINATOR_ROWS */
+    const train_options *train;
+    const bool *train_given; /* TRAIN_ROWS */
+} run_request;
+
+/* Open or start the run that the options name. A folder with a store goes on with it: with no option of the specification it is
+ * taken as it is, otherwise they must be the same. A new one takes in --import, or an evolve.txt that lies there. On return the
+ * new epoch is committed. Errors: ERR_BUSY (another coordinator, with its pid), ERR_REFUSED (another specification), and those
+ * of reading files; nothing of a new run is left then but its folder. */
+status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out);
+void run_close(run *r);
+
+/* Read the ledger again from the store, after a commit that failed. */
+status run_reload(run *r, int64_t now_ms);
+/* Write evolve.txt and hyp_evolved.yaml; with `plot` evolve.png too. */
+status run_report(const run *r, bool plot);
+
+/* RUN, from --run, --name and the working directory; the caller frees. For commands on a folder, too. */
+char *run_folder(const char *run, const char *name);
+
+#endif
