@@ -8,7 +8,7 @@
 #include <strings.h>
 #include <time.h>
 
-static atomic_int threshold = LOG_INFO;
+static atomic_int threshold = LEVEL_INFO;
 static const char *_Atomic program_name;
 static pthread_once_t environment_once = PTHREAD_ONCE_INIT;
 
@@ -16,7 +16,7 @@ static void read_environment(void)
 {
     static const char *const names[] = {"silent", "error", "warning", "info", "debug"};
     const char *wish = getenv("MENDEL_LOG");
-    for (int level = LOG_SILENT; wish && level <= LOG_DEBUG; level++)
+    for (int level = LEVEL_SILENT; wish && level <= LEVEL_DEBUG; level++)
         if (!strcasecmp(wish, names[level])) threshold = level;
 }
 
@@ -51,8 +51,8 @@ void log_write(log_level level, const char *format, ...)
         if (localtime_r(&now, &parts)) strftime(clock_text, sizeof clock_text, "%H:%M:%S", &parts);
         fprintf(stderr, "%s %s: ", clock_text, name);
     }
-    if (level == LOG_ERROR) fputs("error: ", stderr);
-    if (level == LOG_WARNING) fputs("warning: ", stderr);
+    if (level == LEVEL_ERROR) fputs("error: ", stderr);
+    if (level == LEVEL_WARNING) fputs("warning: ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     funlockfile(stderr);

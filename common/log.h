@@ -5,9 +5,10 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
-typedef enum { LOG_SILENT, LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } log_level;
+/* Not LOG_...: those are syslog.h's. */
+typedef enum { LEVEL_SILENT, LEVEL_ERROR, LEVEL_WARNING, LEVEL_INFO, LEVEL_DEBUG } log_level;
 
-/* Which lines are written (default LOG_INFO; the environment's MENDEL_LOG=debug|info|warning|error|silent wins). */
+/* Which lines are written (default LEVEL_INFO; the environment's MENDEL_LOG=debug|info|warning|error|silent wins). */
 void log_set_level(log_level level);
 log_level log_get_level(void);
 
@@ -17,9 +18,9 @@ void log_set_name(const char *name);
 
 void log_write(log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-#define log_error(...)   log_write(LOG_ERROR, __VA_ARGS__)
-#define log_warning(...) log_write(LOG_WARNING, __VA_ARGS__)
-#define log_info(...)    log_write(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)   log_write(LOG_DEBUG, __VA_ARGS__)
+#define log_error(...)   log_write(LEVEL_ERROR, __VA_ARGS__)
+#define log_warning(...) log_write(LEVEL_WARNING, __VA_ARGS__)
+#define log_info(...)    log_write(LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_write(LEVEL_DEBUG, __VA_ARGS__)
 
 #endif

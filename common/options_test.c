@@ -131,7 +131,7 @@ static void as_reference_turns_its_parts(void **state)
 static void sizes_are_rounded_up_to_the_stride(void **state)
 {
     (void)state;
-    log_set_level(LOG_SILENT);
+    log_set_level(LEVEL_SILENT);
     assert_int_equal(train_round_size(640, 32), 640);
     assert_int_equal(train_round_size(641, 32), 672);
     assert_int_equal(train_round_size(31, 32), 32);

@@ -16,7 +16,7 @@ void progress_start(progress *p, int64_t total, const char *unit)
     *p = (progress){.unit = unit, .total = total, .started = now, .shown = 0};
     p->plain_every = plain_line_every;
     p->terminal = isatty(STDERR_FILENO);
-    p->silent = log_get_level() < LOG_INFO;
+    p->silent = log_get_level() < LEVEL_INFO;
 }
 
 /* m:ss or h:mm:ss */

@@ -81,7 +81,7 @@ int main(int argc, char **argv)
         return 2;
     }
     p.data_path = choose_data(&p, o.data);
-    log_set_level(LOG_ERROR); /* what is said about bad input is part of some cases, not of the output */
+    log_set_level(LEVEL_ERROR); /* what is said about bad input is part of some cases, not of the output */
     for (size_t i = 0; i < sizeof runners / sizeof *runners; i++)
         if (fs_is_folder(parity_path(&p, runners[i].folder)) && (!p.only || !strcmp(p.only, runners[i].folder)))
             runners[i].run(&p);

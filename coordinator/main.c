@@ -1,0 +1,137 @@
+/* coordinator: evolves hyperparameters with the help of workers. */
+#include <czmq.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/meeting.h"
+#include "common/signals.h"
+#include "coordinator/server.h"
+
+static const char usage[] =
+    "coordinator --data DATA.yaml --cfg MODEL.yaml [--generations N] [--local-workers N] [options]\n"
+    "       coordinator --run DIR";
+static const char about[] =
+    "Evolve the hyperparameters of an object detector: breed candidates, hand them to workers, keep the results.\n"
+    "The same command goes on where it was stopped, however it was stopped.";
+
+enum { EXIT_USAGE = 2, EXIT_BROKEN = 3, EXIT_INTERRUPTED = 130, EXIT_TERMINATED = 143, SECTIONS = 2 };
+
+typedef struct program {
+    coordinator_options own;
+    train_options train;
+    bool given[COORDINATOR_ROWS], train_given[TRAIN_ROWS];
+    option_section sections[SECTIONS];
+} program;
+
+/* ---- where it listens ---- */
+
+static status choose_endpoint(const coordinator_options *o, const run *r, meeting **own, const char **endpoint)
+{
+    char id[WIRE_ID_ROOM];
+    *own = NULL;
+    *endpoint = o->bind;
+    if (*o->bind && strncmp(o->bind, "tcp://", 6) && strncmp(o->bind, "ipc://", 6))
+        return FAIL(ERR_ARGUMENT, "--bind %s: tcp://ADDRESS:PORT was expected", o->bind);
+    if (!strncmp(o->bind, "tcp://", 6) && !o->insecure)
+        return FAIL(ERR_REFUSED,
+                    "--bind %s: a TCP port without keys is open to everyone who reaches it: say --insecure "
+                    "if that is meant",
+                    o->bind);
+    if (*o->bind) return OK;
+    wire_id_text(&r->id, id);
+    TRY(meeting_offer(id, r->folder, own));
+    *endpoint = meeting_endpoint(*own);
+    return OK;
+}
+
+/* ---- the run ---- */
+
+static void tell_start(const run *r, const char *endpoint)
+{
+    ledger_counts c;
+    ledger_count(r->ledger, &c);
+    log_info("run %s in %s: %lld of %lld candidates evaluated; workers connect to %s", r->name, r->folder,
+             (long long)c.evaluated, (long long)c.generations, endpoint);
+}
+
+static status serve(program *p, run *r, server_end *end)
+{
+    server_options o = {.heartbeat_ms = (int64_t)(p->own.heartbeat_s * 1000), .show = true};
+    o.lease_ms = (int64_t)(p->own.lease_s * 1000);
+    o.stall_ms = (int64_t)(p->own.stall_timeout_s * 1000);
+    meeting *own = NULL;
+    server *s = NULL;
+    local_workers *workers = NULL;
+    status result = choose_endpoint(&p->own, r, &own, &o.endpoint);
+    if (result == OK) result = server_create(r, &o, &s);
+    if (result == OK) tell_start(r, o.endpoint);
+    if (result == OK && p->own.local_workers && !ledger_finished(r->ledger))
+        result = local_start(r->folder, o.endpoint, p->own.local_workers, &workers);
+    if (result == OK) result = server_run(s, workers, end);
+    local_destroy(&workers);
+    server_destroy(&s);
+    meeting_withdraw(&own);
+    return result;
+}
+
+static int tell_end(const run *r, server_end end)
+{
+    switch (end) {
+    case SERVER_FINISHED: return 0;
+    case SERVER_BROKEN:
+        log_error("stopped: %s. Once that is mended the same command goes on", ledger_broken(r->ledger));
+        return EXIT_BROKEN;
+    case SERVER_STOPPED: break;
+    }
+    log_info("stopped; the same command goes on");
+    return signals_seen() == SIGNAL_YIELD ? EXIT_TERMINATED : EXIT_INTERRUPTED;
+}
+
+static int evolve(program *p)
+{
+    run_request request = {&p->own, p->given, &p->train, p->train_given};
+    server_end end = SERVER_STOPPED;
+    run r;
+    zsys_init();
+    zsys_handler_set(NULL); /* our own handlers */
+    status s = signals_start();
+    if (s == OK) s = run_open(&request, clock_ms(), clock_wall_ms(), &r);
+    if (s != OK) {
+        log_error("%s", status_message());
+        return 1;
+    }
+    s = serve(p, &r, &end);
+    int code = 1;
+    if (s == OK) code = tell_end(&r, end);
+    else log_error("%s", status_message());
+    run_close(&r);
+    return code;
+}
+
+/* ---- the program ---- */
+
+static int choose(program *p)
+{
+    if (p->own.help) options_help(p->sections, SECTIONS, usage, about, stdout);
+    else if (p->own.man) options_man(p->sections, SECTIONS, "mendel-coordinator", usage, about, stdout);
+    else if (p->own.version) printf("mendel-coordinator %s\n", MENDEL_VERSION);
+    else return evolve(p);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    program p = {0};
+    p.sections[0] = coordinator_section(&p.own, p.given);
+    p.sections[1] = train_section(&p.train, p.train_given);
+    log_set_name("coordinator");
+    status s = options_defaults(p.sections, SECTIONS);
+    if (s == OK) s = options_parse(p.sections, SECTIONS, argc, argv, NULL);
+    if (s != OK) log_error("%s", status_message());
+    int code = s == OK ? choose(&p) : EXIT_USAGE;
+    options_free(p.sections, SECTIONS);
+    return code;
+}

@@ -1,0 +1,317 @@
+/* server.c - the socket and the turn. server_hello.c admits workers, server_work.c answers them, server_show.c draws. */
+#include "coordinator/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/array.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/signals.h"
+#include "coordinator/server_inner.h"
+
+enum { MESSAGES_A_TURN = 256 };
+/* evolve.txt at most this often; evolve.png, which takes longer, more rarely; a full disk and the wish to pause are looked at. */
+static const int64_t report_every_ms = 200, plot_every_ms = 30000, try_disk_every_ms = 1000, look_every_ms = 1000;
+/* How long workers have at the end: to hear that the run is over, to hand over what they have. */
+static const int64_t farewell_ms = 5000, grace_ms = 30000, interrupt_ms = 6000;
+
+/* ---- the socket ---- */
+
+static status bind_socket(server *s)
+{
+    s->socket = zsock_new(ZMQ_ROUTER);
+    if (!s->socket) return FAIL(ERR_MEMORY, "cannot make a socket: %s", strerror(errno));
+    zsock_set_router_mandatory(s->socket, 1);
+    zsock_set_router_handover(s->socket, 1);
+    zsock_set_maxmsgsize(s->socket, WIRE_BYTES_MOST);
+    zsock_set_handshake_ivl(s->socket, 5000);
+    zsock_set_linger(s->socket, 500);
+    zsock_set_sndhwm(s->socket, 10000);
+    zsock_set_rcvhwm(s->socket, 10000);
+    if (zsock_bind(s->socket, "%s", s->o.endpoint) >= 0) return OK;
+    int e = errno;
+    return FAIL(e == EADDRINUSE ? ERR_BUSY : ERR_ARGUMENT, "cannot listen on %s: %s", s->o.endpoint, zmq_strerror(e));
+}
+
+status server_create(run *r, const server_options *options, server **out)
+{
+    server *s = *out = calloc(1, sizeof *s);
+    if (!s) return FAIL(ERR_MEMORY, "out of memory");
+    s->run = r;
+    s->o = *options;
+    hyp_space trained;
+    hyp_space_default(&trained);
+    status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
+    if (result == OK) result = map_pack_hyps(&trained, r->spec.hyps, &s->base);
+    if (result == OK) result = bind_socket(s);
+    if (result != OK) server_destroy(out);
+    return result;
+}
+
+static void drop_replies(server *s)
+{
+    for (size_t i = 0; i < s->reply_count; i++) bytes_free(&s->replies[i].message);
+    s->reply_count = 0;
+}
+
+void server_destroy(server **server_at)
+{
+    server *s = *server_at;
+    if (!s) return;
+    zsock_destroy(&s->socket);
+    drop_replies(s);
+    free(s->replies);
+    fleet_free(&s->fleet);
+    bytes_free(&s->options);
+    bytes_free(&s->base);
+    free(s);
+    *server_at = NULL;
+}
+
+status server_reply(server *s, const routing *to, const wire_id *session, envelope_kind kind, void *body)
+{
+    wire_ids ids = {.run = s->run->id, .session = *session, .has_run = true, .epoch = s->run->epoch};
+    envelope e;
+    wire_envelope(&e, &ids, kind, body);
+    TRY(array_room(&s->replies, &s->reply_room, s->reply_count + 1));
+    reply *r = &s->replies[s->reply_count];
+    TRY(wire_pack(&e, &r->message));
+    r->to = *to;
+    s->reply_count++;
+    return OK;
+}
+
+/* A peer that is gone, or that does not read, loses its answer: it asks again. */
+static void send_replies(server *s)
+{
+    void *raw = zsock_resolve(s->socket);
+    for (size_t i = 0; i < s->reply_count; i++) {
+        const reply *r = &s->replies[i];
+        if (zmq_send(raw, r->to.bytes, r->to.count, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+            zmq_send(raw, r->message.data, r->message.count, ZMQ_DONTWAIT) < 0)
+            log_debug("an answer could not be sent: %s", zmq_strerror(errno));
+    }
+    drop_replies(s);
+}
+
+/* ---- messages ---- */
+
+static status handle_of_session(server *s, session *from, const incoming *in)
+{
+    const envelope *e = in->e;
+    from->to = in->from;
+    from->heard_ms = s->now_ms;
+    switch (e->body_case) {
+    case MENDEL__ENVELOPE__BODY_WORK_REQUEST: return server_work_request(s, from, e->work_request);
+    case MENDEL__ENVELOPE__BODY_ACCEPTED: return server_accepted(s, from, e->accepted);
+    case MENDEL__ENVELOPE__BODY_PROGRESS: return server_progress(s, from, e->progress);
+    case MENDEL__ENVELOPE__BODY_HEARTBEAT: return server_heartbeat(s, from, e->heartbeat);
+    case MENDEL__ENVELOPE__BODY_RESULT:
+    case MENDEL__ENVELOPE__BODY_FAILED:
+    case MENDEL__ENVELOPE__BODY_YIELD: return server_delivery(s, from, e);
+    case MENDEL__ENVELOPE__BODY_BLOB_ACK: return server_blob_wanted(s, from, e->blob_ack);
+    case MENDEL__ENVELOPE__BODY_GOODBYE: return server_goodbye(s, from);
+    default: return OK; /* what only coordinators say, or a body of a later version */
+    }
+}
+
+static status handle(server *s, const incoming *in)
+{
+    wire_id run;
+    if (in->e->body_case == MENDEL__ENVELOPE__BODY_HELLO) return server_hello(s, in);
+    if (!wire_id_read(&in->e->run, &run) || !wire_id_equal(&run, &s->run->id))
+        return server_refuse(s, in, MENDEL__REFUSED_REASON__REFUSED_RUN, "this coordinator has another run");
+    session *from = fleet_find(&s->fleet, &in->session);
+    if (in->e->body_case == MENDEL__ENVELOPE__BODY_GOODBYE && !from) return OK;
+    /* One that is greeted and says anything but Hello is still checking its data; a sign of life is not worth an answer. */
+    if (from && from->state == SESSION_GREETED && in->e->body_case == MENDEL__ENVELOPE__BODY_HEARTBEAT) {
+        from->heard_ms = s->now_ms;
+        return OK;
+    }
+    if (!from || from->state != SESSION_WELCOME) return server_hello_again(s, in);
+    return handle_of_session(s, from, in);
+}
+
+/* One message of two frames: the peer's routing id, the envelope. */
+static status read_message(server *s, zmsg_t *message)
+{
+    incoming in = {0};
+    zframe_t *from = zmsg_first(message), *body = zmsg_next(message);
+    envelope *e = NULL;
+    status result = OK;
+    if (zmsg_size(message) != 2 || zframe_size(from) > ROUTING_MOST)
+        result = FAIL(ERR_PROTOCOL, "a message of %zu frames", zmsg_size(message));
+    if (result == OK) {
+        in.from.count = zframe_size(from);
+        memcpy(in.from.bytes, zframe_data(from), in.from.count);
+        result = wire_unpack(zframe_data(body), zframe_size(body), &e);
+        in.e = e;
+    }
+    if (e && wire_id_read(&e->session, &in.session)) {
+        if (result == ERR_UNSUPPORTED)
+            result = server_refuse(s, &in, MENDEL__REFUSED_REASON__REFUSED_PROTOCOL, status_message());
+        else if (result == OK) result = handle(s, &in);
+    }
+    if (result == ERR_PROTOCOL) { /* not worth more than counting */
+        s->refused_messages++;
+        log_debug("message %lld is refused: %s", (long long)s->refused_messages, status_message());
+        result = OK;
+    }
+    wire_free(&e);
+    return result;
+}
+
+static status receive(server *s)
+{
+    void *raw = zsock_resolve(s->socket);
+    for (int n = 0; n < MESSAGES_A_TURN; n++) {
+        zmq_pollitem_t item = {raw, 0, ZMQ_POLLIN, 0};
+        if (zmq_poll(&item, 1, 0) <= 0) return OK;
+        zmsg_t *message = zmsg_recv(s->socket);
+        if (!message) return OK;
+        status result = read_message(s, message);
+        zmsg_destroy(&message);
+        TRY(result);
+    }
+    return OK;
+}
+
+/* ---- the disk ---- */
+
+/* What this turn wrote is not there; neither is what was decided from it. */
+static status take_back(server *s, status why)
+{
+    drop_replies(s);
+    store_rollback(s->run->store);
+    if (why != ERR_NO_SPACE) return why;
+    if (!s->full) log_warning("%s: no new work and no acknowledgements until there is space", status_message());
+    s->full = true;
+    s->try_disk_ms = s->now_ms + try_disk_every_ms;
+    return run_reload(s->run, s->now_ms);
+}
+
+static status try_disk(server *s)
+{
+    if (!s->full || s->now_ms < s->try_disk_ms) return OK;
+    s->try_disk_ms = s->now_ms + try_disk_every_ms;
+    status result = store_add_event(s->run->store, s->wall_ms, "space", "the disk has space again");
+    if (result == OK) result = store_commit(s->run->store);
+    if (result != OK) return take_back(s, result);
+    log_info("the disk has space again, going on");
+    s->full = false;
+    return OK;
+}
+
+/* ---- what is due ---- */
+
+/* Another process may have asked for a pause. */
+static status look_at_store(server *s)
+{
+    int64_t paused;
+    if (s->now_ms < s->look_at_store_ms) return OK;
+    s->look_at_store_ms = s->now_ms + look_every_ms;
+    TRY(store_get_int(s->run->store, "paused", 0, &paused));
+    if (s->paused != (paused != 0)) log_info(paused ? "paused: nothing new is handed out" : "resumed");
+    s->paused = paused != 0;
+    if (!store_dirty(s->run->store)) store_checkpoint(s->run->store);
+    return OK;
+}
+
+/* A report that cannot be written is no reason to stop: the store has everything. */
+static void write_reports(server *s, bool now)
+{
+    if (!s->report_due || (!now && s->now_ms < s->report_ms)) return;
+    bool plot = now || s->now_ms >= s->plot_ms;
+    if (run_report(s->run, plot) != OK) log_warning("%s", status_message());
+    s->report_due = false;
+    s->report_ms = s->now_ms + report_every_ms;
+    if (plot) s->plot_ms = s->now_ms + plot_every_ms;
+}
+
+static int64_t time_to_wait(const server *s)
+{
+    int64_t until = s->now_ms + 500, expiry = ledger_next_expiry(s->run->ledger);
+    if (expiry < until) until = expiry;
+    if (s->report_due && s->report_ms < until) until = s->report_ms;
+    return until > s->now_ms ? until - s->now_ms : 0;
+}
+
+static void wait_for_message(server *s)
+{
+    zmq_pollitem_t item = {zsock_resolve(s->socket), 0, ZMQ_POLLIN, 0};
+    zmq_poll(&item, 1, (long)time_to_wait(s));
+    s->now_ms = clock_ms();
+    s->wall_ms = clock_wall_ms();
+}
+
+/* ---- the turn ---- */
+
+static status decide(server *s)
+{
+    TRY(receive(s));
+    TRY(ledger_expire(s->run->ledger, s->now_ms, s->wall_ms));
+    TRY(server_stop_unwanted(s));
+    TRY(look_at_store(s));
+    return store_commit(s->run->store);
+}
+
+static status turn(server *s)
+{
+    status result = decide(s);
+    if (result != OK) TRY(take_back(s, result));
+    send_replies(s); /* after the commit: what is answered is on the disk */
+    TRY(try_disk(s));
+    write_reports(s, false);
+    fleet_forget_silent(&s->fleet, s->now_ms, 10 * s->o.lease_ms);
+    return OK;
+}
+
+/* ---- the end ---- */
+
+/* Go on answering until the workers have left: they hear that the run is over, or hand over what they have. */
+static status say_farewell(server *s, local_workers *workers, int64_t most_ms)
+{
+    int64_t until = s->now_ms + most_ms;
+    const char *why;
+    while (s->now_ms < until && (fleet_welcome_count(&s->fleet) || (workers && local_alive(workers)))) {
+        wait_for_message(s);
+        TRY(turn(s));
+        if (workers) local_look_after(workers, s->now_ms, &why);
+    }
+    return OK;
+}
+
+static status end_workers(server *s, local_workers *workers, server_end end)
+{
+    signals_wish wish = signals_seen();
+    int64_t most_ms = end == SERVER_FINISHED || !workers ? farewell_ms : wish == SIGNAL_YIELD ? grace_ms : interrupt_ms;
+    if (workers) local_stop(workers, end == SERVER_FINISHED ? 0 : wish == SIGNAL_YIELD ? SIGTERM : SIGINT);
+    if (end == SERVER_FINISHED || workers) TRY(say_farewell(s, workers, most_ms));
+    return OK;
+}
+
+static bool has_ended(const server *s, server_end *end)
+{
+    *end = ledger_finished(s->run->ledger) ? SERVER_FINISHED
+           : ledger_broken(s->run->ledger) ? SERVER_BROKEN
+                                           : SERVER_STOPPED;
+    return *end != SERVER_STOPPED || signals_seen() != SIGNAL_NONE;
+}
+
+status server_run(server *s, local_workers *workers, server_end *end)
+{
+    const char *why;
+    s->report_due = true; /* imported rows, or what a killed coordinator did not write */
+    while (!has_ended(s, end)) {
+        wait_for_message(s);
+        TRY(turn(s));
+        if (workers && !local_look_after(workers, s->now_ms, &why) && !fleet_welcome_count(&s->fleet))
+            return FAIL(ERR_STOPPED, "no worker is left: %s", why);
+    }
+    s->report_due = true;
+    write_reports(s, true);
+    return end_workers(s, workers, *end);
+}
