@@ -1,9 +1,9 @@
 /* Opening the store: whose file it is, whether it is whole, and how SQLite is to treat it. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "common/array.h"
 #include "common/fs.h"
@@ -11,15 +11,25 @@
 
 enum { APPLICATION_ID = 0x4d454e44, SCHEMA_VERSION = 1 };
 
+static bool log_has_something(const char *path)
+{
+    text log = {0};
+    text_add(&log, "%s-wal", path);
+    struct stat information;
+    bool has = log.failed || (!stat(log.bytes, &information) && information.st_size > 0);
+    text_free(&log);
+    return has;
+}
+
 /* What goes wrong while a store is being opened says something about the file. */
 static status open_fail(store *s, int code)
 {
-    int cause = sqlite3_system_errno(s->db);
     switch (code & 0xff) {
     case SQLITE_NOTADB: return FAIL(ERR_FORMAT, "%s is not a run's store: no SQLite database", s->path);
     case SQLITE_CORRUPT: return FAIL(ERR_FORMAT, "%s is damaged: %s", s->path, sqlite3_errmsg(s->db));
+    case SQLITE_READONLY: /* without a place for the shared memory of its log */
     case SQLITE_CANTOPEN:
-        if (s->reading && (cause == EACCES || cause == EROFS || cause == 0) && fs_exists(s->path))
+        if (s->reading && !eaccess(s->path, R_OK) && log_has_something(s->path))
             return FAIL(ERR_IO,
                         "%s cannot be read from a folder without write permission while its log (%s-wal) holds "
                         "results: copy the folder, or read it as its owner",
@@ -172,16 +182,6 @@ static char *uri_of_unchanging(const char *path)
     return text_take(&uri);
 }
 
-static bool log_has_something(const char *path)
-{
-    text log = {0};
-    text_add(&log, "%s-wal", path);
-    struct stat information;
-    bool has = log.failed || (!stat(log.bytes, &information) && information.st_size > 0);
-    text_free(&log);
-    return has;
-}
-
 static status open_database(store *s, const char *name, int flags)
 {
     int code = sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
@@ -234,7 +234,7 @@ status store_open_reading(const char *run_folder, store **out)
     if (result == OK) result = open_database(s, s->path, SQLITE_OPEN_READONLY);
     if (result == OK) result = set_up_reading(s);
     /* In a folder that cannot be written there is no place for the shared memory of the log. Without a log none is needed. */
-    if (result == ERR_IO && sqlite3_errcode(s->db) % 256 == SQLITE_CANTOPEN && !log_has_something(s->path)) {
+    if (result == ERR_IO && s->db && !log_has_something(s->path)) {
         sqlite3_close(s->db);
         s->db = NULL;
         char *uri = uri_of_unchanging(s->path);
