@@ -34,7 +34,7 @@ static attempt *find_request(const ledger *l, const lease_request *r, entry **of
 /* A candidate whose last attempt crashed on this worker goes elsewhere, if there is an elsewhere. */
 static bool suits(const entry *e, const lease_request *r)
 {
-    if (!e->count || !r->elsewhere) return true;
+    if (!e->kept.crashes || !e->count || !r->elsewhere) return true;
     const store_attempt *last = &e->attempts[e->count - 1].kept;
     return last->state != ATTEMPT_FAILED || strcmp(last->worker, r->worker);
 }

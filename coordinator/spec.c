@@ -519,6 +519,10 @@ static const char *find(const parts *p, const char *name)
 static status differs(const char *name, const char *kept, const char *asked)
 {
     enum { SHORT = 60 };
+    if (text_starts_with(name, "option ")) {
+        const option_row *row = options_find(train_rows, TRAIN_ROWS, name + strlen("option "));
+        return FAIL(ERR_REFUSED, "--%s is '%s', the run was started with '%s'", row ? row->name : name, asked, kept);
+    }
     if (strlen(kept) > SHORT || strlen(asked) > SHORT || strchr(kept, '\n') || !strcmp(name, "weights"))
         return FAIL(ERR_REFUSED, "another %s than the run was started with", name);
     return FAIL(ERR_REFUSED, "%s is '%s', the run was started with '%s'", name, asked, kept);
