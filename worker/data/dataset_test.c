@@ -20,7 +20,7 @@ static int start(void **state)
     (void)state;
     folder = test_folder();
     assert_int_equal(setenv("XDG_CACHE_HOME", test_path(folder, "home"), 1), 0);
-    log_set_level(LOG_ERROR);
+    log_set_level(LEVEL_ERROR);
     test_data_set(folder, PICTURES);
     test_data_yaml(folder, &yaml);
     return 0;
@@ -136,11 +136,11 @@ static void pictures_that_cannot_be_decoded_are_left_out_with_a_sentence(void **
                                        "train: 4 pictures cannot be read and are left out\n"};
     damage_pictures();
     for (int threads = 1; threads <= 4; threads += 3) {
-        log_set_level(LOG_WARNING);
+        log_set_level(LEVEL_WARNING);
         int before = test_listen(folder);
         dataset *d = create((dataset_options){.no_cache = true, .needs_labels = true, .threads = threads});
         char *heard = test_heard(folder, before);
-        log_set_level(LOG_ERROR);
+        log_set_level(LEVEL_ERROR);
         assert_true(d->count == 3 && d->counts.broken == 4 && d->counts.found == 3);
         assert_string_equal(path_name(d->images[0].path), "a00.jpg");
         assert_string_equal(path_name(d->images[1].path), "a03.jpg");
@@ -330,5 +330,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_any_place_for_a_scan_it_works_as_well, start, end),
         cmocka_unit_test(weights_follow_from_the_labels),
     };
+    unsetenv("MENDEL_LOG"); /* what is said is part of the tests */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
