@@ -1,0 +1,172 @@
+/* worker: trains candidates for a coordinator, one trainer process each. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "common/fs.h"
+#include "common/log.h"
+#include "common/options.h"
+#include "common/signals.h"
+#include "common/text.h"
+#include "worker/client.h"
+#include "worker/place.h"
+#include "worker/spool.h"
+
+static const char usage[] = "worker [--gpu 0 | --cpu N] [options]";
+static const char about[] =
+    "Train candidates for a coordinator until its run is over.\n"
+    "Without options: for the only run on this machine, on the first GPU or else on all cores.\n"
+    "SIGTERM and SIGUSR1 hand what trains on to another worker.";
+
+typedef struct worker_options {
+    int64_t cpu, slots, give_up;
+    char *gpu, *coordinator, *run, *data_root, *spool, *train;
+    bool insecure, stay, with_parent, version, man, help;
+} worker_options;
+
+#define ROWS(ROW)                                                                                                      \
+    ROW(worker_options, cpu, INT, "cpu", "", "0", 0, 4096, "N", "train on N cores")                                    \
+    ROW(worker_options, gpu, STRING, "gpu", "", "", 0, 0, "0|0,1|all",                                                 \
+        "train on this GPU, or each candidate on several")                                                             \
+    ROW(worker_options, slots, INT, "slots", "", "1", 1, 256, "K", "candidates at a time")                             \
+    ROW(worker_options, coordinator, STRING, "coordinator", "", "", 0, 0, "ENDPOINT",                                  \
+        "tcp://HOST:PORT or ipc://PATH of the coordinator; by default that of this machine")                           \
+    ROW(worker_options, insecure, FLAG, "insecure", "", "", 0, 0, "", "talk over tcp without keys")                    \
+    ROW(worker_options, run, STRING, "run", "", "", 0, 0, "DIR", "run folder, where this machine has several runs")    \
+    ROW(worker_options, data_root, STRING, "data-root", "", "", 0, 0, "DIR",                                           \
+        "where the relative paths of the run's data set start here")                                                   \
+    ROW(worker_options, spool, STRING, "spool", "", "", 0, 0, "DIR",                                                   \
+        "folder for results that are not delivered yet; by default ~/.local/state/mendel/spool/N")                     \
+    ROW(worker_options, stay, FLAG, "stay", "", "", 0, 0, "", "wait for the next run when one is over")                \
+    ROW(worker_options, give_up, INT, "give-up", "", "0", 0, 1e9, "SECONDS",                                           \
+        "end after so long without a coordinator; by default a minute at first, later an hour")                        \
+    ROW(worker_options, with_parent, FLAG, "with-parent", "", "", 0, 0, "", "")                                        \
+    ROW(worker_options, train, STRING, "train", "", "", 0, 0, "PROGRAM", "")                                           \
+    ROW(worker_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                               \
+    ROW(worker_options, man, FLAG, "man", "", "", 0, 0, "", "")                                                        \
+    ROW(worker_options, help, FLAG, "help", "", "", 0, 0, "", "print this")
+static const option_row rows[] = {ROWS(OPTION_AS_ROW)};
+
+enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+/* ---- small jobs ---- */
+
+/* Whoever started this worker takes it along, even when killed. */
+static status follow_parent(void)
+{
+    pid_t parent = getppid();
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM)) return FAIL(ERR_IO, "--with-parent cannot be had on this system");
+    if (getppid() != parent) raise(SIGTERM); /* it was gone before it could be followed */
+    return OK;
+}
+
+/* The trainer that was installed, or built, with this program: `train` beside `worker`, `mendel-train` beside `mendel-worker`. */
+static status find_trainer(const char *given, char **out)
+{
+    char *self = path_real("/proc/self/exe"), *folder = self ? path_folder(self) : NULL;
+    bool installed = self && text_starts_with(path_name(self), "mendel-");
+    if (*given) *out = text_copy(given);
+    else *out = folder ? path_join(folder, installed ? "mendel-train" : "train") : NULL;
+    free(self);
+    free(folder);
+    if (!*out) return FAIL(ERR_MEMORY, "out of memory");
+    if (!fs_is_file(*out)) return FAIL(ERR_NOT_FOUND, "the trainer %s is not there", *out);
+    if (access(*out, X_OK)) return FAIL(ERR_REFUSED, "the trainer %s is no program", *out);
+    char *whole = path_real(*out);
+    if (!whole) return FAIL(ERR_MEMORY, "out of memory");
+    free(*out);
+    *out = whole;
+    return OK;
+}
+
+static status check_endpoint(const worker_options *o)
+{
+    const char *at = o->coordinator;
+    bool tcp = text_starts_with(at, "tcp://");
+    if (!*at) return OK;
+    if (!tcp && !text_starts_with(at, "ipc://"))
+        return FAIL(ERR_ARGUMENT, "--coordinator: tcp://HOST:PORT or ipc://PATH was expected, found '%s'", at);
+    if (*o->run) return FAIL(ERR_ARGUMENT, "--run and --coordinator: one of them says where to go");
+    if (tcp && !o->insecure)
+        return FAIL(ERR_REFUSED, "--coordinator: tcp:// without keys is refused unless --insecure is given");
+    return OK;
+}
+
+static status find_data_root(const char *given, char **out)
+{
+    *out = *given ? path_real(given) : NULL;
+    if (*given && (!*out || !fs_is_folder(*out))) return FAIL(ERR_NOT_FOUND, "--data-root: no folder %s", given);
+    return OK;
+}
+
+/* ---- the work ---- */
+
+static const char *or_null(const char *value)
+{
+    return *value ? value : NULL;
+}
+
+static status work(const worker_options *o, const char *trainer, const char *data_root)
+{
+    client_place place;
+    spool *s;
+    client_options options = {.program = trainer,
+                              .endpoint = or_null(o->coordinator),
+                              .run_folder = or_null(o->run),
+                              .data_root = data_root,
+                              .stay = o->stay,
+                              .give_up_ms = o->give_up * 1000};
+    TRY(place_choose(trainer, o->gpu, o->cpu, o->slots, &place));
+    status result = spool_open(or_null(o->spool), &s);
+    if (result == OK) {
+        log_info("%s (%s), %lld slot%s of %lld threads, spool %s", place.name, place.about.model,
+                 (long long)place.slots, place.slots == 1 ? "" : "s", (long long)place.threads, spool_folder(s));
+        result = client_run(&options, &place, s);
+        spool_close(&s);
+    }
+    place_free(&place);
+    return result;
+}
+
+static status run(const worker_options *o)
+{
+    char *trainer = NULL, *data_root = NULL;
+    log_set_name("worker");
+    status s = signals_start();
+    if (s == OK && o->with_parent) s = follow_parent();
+    if (s == OK) s = check_endpoint(o);
+    if (s == OK) s = find_data_root(o->data_root, &data_root);
+    if (s == OK) s = find_trainer(o->train, &trainer);
+    if (s == OK) s = work(o, trainer, data_root);
+    free(trainer);
+    free(data_root);
+    return s;
+}
+
+static status choose(const worker_options *o, const option_section *sections)
+{
+    if (o->help) options_help(sections, 1, usage, about, stdout);
+    else if (o->man) options_man(sections, 1, "mendel-worker", usage, about, stdout);
+    else if (o->version) printf("mendel-worker %s\n", MENDEL_VERSION);
+    else return run(o);
+    return OK;
+}
+
+int main(int argc, char **argv)
+{
+    worker_options o = {0};
+    option_section section = {"options", rows, sizeof rows / sizeof *rows, &o, NULL};
+    status s = options_defaults(&section, 1);
+    bool bad_usage = false;
+    if (s == OK) {
+        s = options_parse(&section, 1, argc, argv, NULL);
+        bad_usage = s != OK;
+    }
+    if (s == OK) s = choose(&o, &section);
+    if (s != OK && s != ERR_STOPPED) log_error("%s", status_message());
+    options_free(&section, 1);
+    return s == OK ? 0 : bad_usage ? EXIT_USAGE : s == ERR_STOPPED ? EXIT_INTERRUPTED : 1;
+}

@@ -1,0 +1,95 @@
+#include "worker/start.h"
+
+#include <string.h>
+
+#include "common/hyp.h"
+#include "common/text.h"
+#include "common/train_options.h"
+
+/* ---- hyps ---- */
+
+/* The run's base with the candidate's values in the place of its own. */
+static status merge_hyps(const Mendel__Welcome *run, const Mendel__Candidate *candidate, bytes *out)
+{
+    hyp_space space;
+    double values[HYP_MAX];
+    metrics own;
+    hyp_space_default(&space);
+    TRY(map_unpack_hyps(run->base_hyps.data, run->base_hyps.len, &space, values));
+    TRY(map_unpack_metrics(candidate->hyps.data, candidate->hyps.len, &own));
+    for (size_t i = 0; i < own.count; i++) {
+        int row = hyp_find(&space, own.item[i].key);
+        if (row < 0) return FAIL(ERR_PROTOCOL, "unknown hyperparameter '%s'", own.item[i].key);
+        values[row] = own.item[i].value;
+    }
+    TRY(hyp_check(&space, values));
+    return map_pack_hyps(&space, values, out);
+}
+
+/* ---- options ---- */
+
+/* What is this machine's to say, or is said elsewhere in the start message. */
+static bool is_the_runs(const option_row *row)
+{
+    static const char *const ours[] = {"weights", "cfg",     "data",   "hyp", "resume",
+                                       "device",  "threads", "logdir", "name"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (!strcmp(row->name, ours[i])) return false;
+    return true;
+}
+
+static status set(train_options *o, const char *name, const char *value)
+{
+    return options_set(options_find(train_rows, TRAIN_ROWS, name), o, value, name);
+}
+
+static status set_number(train_options *o, const char *name, int64_t value)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%lld", (long long)value);
+    return set(o, name, digits);
+}
+
+static status read_options(const Mendel__Welcome *run, const Mendel__Candidate *candidate, const start_place *place,
+                           train_options *o)
+{
+    TRY(map_unpack_options(run->options.data, run->options.len, train_rows, TRAIN_ROWS, o, is_the_runs));
+    TRY(set(o, "weights", place->weights));
+    TRY(set(o, "cfg", ""));
+    TRY(set(o, "data", ""));
+    TRY(set(o, "logdir", place->folder));
+    TRY(set(o, "device", place->device));
+    TRY(set_number(o, "threads", place->threads));
+    return set_number(o, "seed", candidate->seed);
+}
+
+static status make_options(const Mendel__Welcome *run, const Mendel__Candidate *candidate, const start_place *place,
+                           bytes *out)
+{
+    train_options o = {0};
+    option_section section = train_section(&o, NULL);
+    status s = options_defaults(&section, 1);
+    if (s == OK) s = read_options(run, candidate, place, &o);
+    if (s == OK) s = map_pack_options(train_rows, TRAIN_ROWS, &o, out);
+    options_free(&section, 1);
+    return s;
+}
+
+/* ---- the message ---- */
+
+status start_make(const Mendel__Welcome *run, const Mendel__Candidate *candidate, const start_place *place,
+                  trainer_message *out)
+{
+    *out = (trainer_message){.kind = TRAINER_START, .seed = candidate->seed};
+    status s = merge_hyps(run, candidate, &out->hyps);
+    if (s == OK) s = make_options(run, candidate, place, &out->options);
+    out->data = text_copy(run->data_yaml);
+    out->data_root = text_copy(place->data_root);
+    out->model = text_copy(run->model_yaml);
+    out->folder = text_copy(place->folder);
+    if (place->resume) out->resume = text_copy(place->resume);
+    if (s == OK && (!out->data || !out->data_root || !out->model || !out->folder || (place->resume && !out->resume)))
+        s = FAIL(ERR_MEMORY, "out of memory");
+    if (s != OK) trainer_message_free(out);
+    return s;
+}
