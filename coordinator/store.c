@@ -20,7 +20,7 @@ static const char *const statements[STORE_SQL_COUNT] = {
 
 status store_fail(store *s, int code, const char *what)
 {
-    int cause = sqlite3_system_errno(s->db);
+    int cause = errno;
     const char *words = sqlite3_errmsg(s->db);
     if (sqlite3_errcode(s->db) != code) words = sqlite3_errstr(code);
     switch (code & 0xff) {
@@ -43,6 +43,12 @@ status store_fail(store *s, int code, const char *what)
 }
 
 /* ---- statements ---- */
+
+int store_run(sqlite3_stmt *statement)
+{
+    errno = 0;
+    return sqlite3_step(statement);
+}
 
 status store_prepare(store *s, const char *sql, sqlite3_stmt **out)
 {
@@ -68,7 +74,7 @@ status store_begin(store *s)
     if (s->dirty) return OK;
     sqlite3_stmt *begin = NULL;
     TRY(store_statement(s, SQL_BEGIN, &begin));
-    int code = sqlite3_step(begin);
+    int code = store_run(begin);
     status result = code == SQLITE_DONE ? OK : store_fail(s, code, "begin to write");
     sqlite3_reset(begin);
     s->dirty = result == OK;
@@ -77,7 +83,7 @@ status store_begin(store *s)
 
 status store_step(store *s, sqlite3_stmt *statement, int bound, const char *what)
 {
-    int code = bound == SQLITE_OK ? sqlite3_step(statement) : bound;
+    int code = bound == SQLITE_OK ? store_run(statement) : bound;
     status result = code == SQLITE_DONE ? OK : store_fail(s, code, what);
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
@@ -104,7 +110,7 @@ status store_commit(store *s)
         sqlite3_stmt *commit = NULL;
         result = store_statement(s, SQL_COMMIT, &commit);
         if (result == OK) {
-            int code = sqlite3_step(commit);
+            int code = store_run(commit);
             if (code != SQLITE_DONE) result = store_fail(s, code, "commit");
             sqlite3_reset(commit);
         }
@@ -130,10 +136,11 @@ void store_checkpoint(store *s)
 {
     if (s->dirty || !s->log_pages) return;
     int in_log = 0, copied = 0;
+    errno = 0;
     int code = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
     if (code != SQLITE_OK && code != SQLITE_BUSY) {
-        store_fail(s, code, "copy the log into the database");
-        log_warning("%s", status_message()); /* nothing is lost: the log keeps what could not be copied */
+        if (store_fail(s, code, "copy the log into the database") != ERR_NO_SPACE)
+            log_warning("%s", status_message()); /* nothing is lost: the log keeps what could not be copied */
     }
     if (code == SQLITE_OK && in_log == copied) {
         s->log_pages = 0;
@@ -145,7 +152,7 @@ int64_t store_version(store *s)
 {
     sqlite3_stmt *statement = NULL;
     if (store_statement(s, SQL_VERSION, &statement) != OK) return 0;
-    int64_t version = sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    int64_t version = store_run(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_reset(statement);
     return version;
 }

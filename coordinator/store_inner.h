@@ -53,6 +53,9 @@ struct store {
 
 /* Turn SQLite's code into ours, with a sentence: "RUN/store.sqlite: cannot WHAT: why". */
 status store_fail(store *s, int code, const char *what);
+/* sqlite3_step with errno cleared before. What store_fail says of the cause comes from errno: sqlite3_system_errno is not set
+ * when a COMMIT fails, and keeps old causes. */
+int store_run(sqlite3_stmt *statement);
 /* A kept statement, reset and without values. */
 status store_statement(store *s, store_sql which, sqlite3_stmt **out);
 /* A statement for one reading, which the caller finalizes. */

@@ -1,4 +1,5 @@
 /* Opening the store: whose file it is, whether it is whole, and how SQLite is to treat it. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,6 +42,7 @@ static status open_fail(store *s, int code)
 
 static int run(store *s, const char *sql)
 {
+    errno = 0;
     return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 }
 
@@ -50,7 +52,7 @@ static int ask_int(store *s, const char *sql, int64_t *value)
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
     if (code != SQLITE_OK) return code;
-    code = sqlite3_step(statement);
+    code = store_run(statement);
     if (code == SQLITE_ROW) *value = sqlite3_column_int64(statement, 0);
     int end = sqlite3_finalize(statement);
     return code == SQLITE_ROW ? SQLITE_OK : end != SQLITE_OK ? end : SQLITE_CORRUPT;
@@ -98,7 +100,7 @@ static status check_pages(store *s)
     sqlite3_stmt *check = NULL;
     int code = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &check, NULL);
     if (code != SQLITE_OK) return open_fail(s, code);
-    code = sqlite3_step(check);
+    code = store_run(check);
     const char *words = code == SQLITE_ROW ? (const char *)sqlite3_column_text(check, 0) : NULL;
     status result = OK;
     if (code != SQLITE_ROW) result = open_fail(s, code);
@@ -135,13 +137,15 @@ static status ask_for_wal(store *s)
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &statement, NULL);
     if (code != SQLITE_OK) return open_fail(s, code);
-    code = sqlite3_step(statement);
+    code = store_run(statement);
     const char *mode = code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     status result = OK;
     if (code != SQLITE_ROW) result = open_fail(s, code);
     else if (!mode || strcmp(mode, "wal"))
         result = FAIL(ERR_UNSUPPORTED, "%s: this file system cannot hold a store: it has no shared memory for its log",
                       s->path);
+    /* The file says so only when the statement has ended. */
+    else if ((code = store_run(statement)) != SQLITE_DONE) result = open_fail(s, code);
     sqlite3_finalize(statement);
     return result;
 }
@@ -153,8 +157,11 @@ static status set_up_writing(store *s, const char *run_folder, bool may_make)
     bool fresh;
     TRY(check_identity(s, &fresh));
     if (fresh && !may_make) return FAIL(ERR_NOT_FOUND, "%s is empty: no run was started here", s->path);
+    /* EXTRA: the journal that precedes the log must not come back after a power cut, when it would undo all that followed. */
+    int code = run(s, "PRAGMA synchronous = EXTRA");
+    if (code != SQLITE_OK) return open_fail(s, code);
     TRY(ask_for_wal(s));
-    int code = run(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 16777216");
+    code = run(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 16777216");
     if (code != SQLITE_OK) return open_fail(s, code);
     sqlite3_wal_hook(s->db, after_commit, s); /* also turns SQLite's own checkpoints off */
     s->sweep_pages = STORE_SWEEP_PAGES;
@@ -184,6 +191,7 @@ static char *uri_of_unchanging(const char *path)
 
 static status open_database(store *s, const char *name, int flags)
 {
+    errno = 0;
     int code = sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (!s->db) return FAIL(ERR_MEMORY, "%s: out of memory", s->path);
     if (code != SQLITE_OK) return open_fail(s, code);

@@ -255,7 +255,7 @@ status store_each_candidate(store *s, const hyp_space *space, status (*visit)(vo
     TRY(store_prepare(s, "SELECT " CANDIDATE_COLUMNS " FROM candidates ORDER BY number > 0, abs(number)", &statement));
     status result = OK;
     int code = SQLITE_DONE;
-    while (result == OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (result == OK && (code = store_run(statement)) == SQLITE_ROW) {
         store_candidate c = {0};
         result = read_candidate(s, statement, space, &c);
         if (result == OK) result = visit(state, &c);
@@ -335,7 +335,7 @@ status store_each_attempt(store *s, int64_t only, status (*visit)(void *state, s
     if (only > 0) sqlite3_bind_int64(statement, 1, only);
     status result = OK;
     int code = SQLITE_DONE;
-    while (result == OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (result == OK && (code = store_run(statement)) == SQLITE_ROW) {
         store_attempt a = {0};
         result = read_attempt(s, statement, &a);
         if (result == OK) result = visit(state_of_visit, &a);
