@@ -44,6 +44,14 @@ PARITY_DIRS      = tests/parity
 BENCH_DIRS       = tests/bench
 SHAPES_DIRS      = examples/shapes
 
+# ---- what Debian has to bring: see README; CUDA is looked for, never installed ----
+DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
+           libsqlite3-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev libcmocka-dev \
+           fonts-dejavu-core procps
+DEPS_ALL = $(DEPS) clang clang-format libclang-rt-14-dev valgrind
+SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
+JOBS     = -j$(shell nproc)
+
 GENERATED = $(patsubst proto/%.proto,$(BUILD)/generated/proto/%.pb-c.c,$(wildcard proto/*.proto))
 GENERATED_OBJECTS = $(patsubst $(BUILD)/%.c,$(BUILD)/obj/%.o,$(GENERATED))
 
@@ -75,6 +83,26 @@ PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(
 
 ## make                build everything into build/
 all: $(PROGRAMS) $(BUILD)/tests/parity
+
+## make deps           install the Debian packages that are missing (sudo only when not root)
+deps:
+	@$(call install_packages,$(DEPS))
+## make deps-all       and those that only make check-all needs
+deps-all:
+	@$(call install_packages,$(DEPS_ALL))
+define install_packages
+missing=; for p in $(1); do \
+    [ "$$(dpkg-query -W -f='$${Status}' $$p 2>/dev/null)" = "install ok installed" ] || missing="$$missing $$p"; done; \
+if [ -n "$$missing" ]; then echo "installing$$missing"; \
+    $(SUDO) apt-get -q update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing; fi
+endef
+
+## make demo           evolve a small real task with two workers on this machine (DATA=data.yaml for another)
+demo: deps
+	@$(MAKE) --no-print-directory $(JOBS) programs
+	@examples/demo.sh $(BUILD) $(DATA)
+
+programs: $(PROGRAMS)
 
 ## make help           this list
 help:
@@ -140,8 +168,34 @@ $(eval $(call unit_rules,tests/train,$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON_L
 check-train: $(TRAIN_TESTS) $(BUILD)/train $(BUILD)/shapes $(BUILD)/backend_cpu.so
 	@tests/run.sh "tests/train/run.sh $(BUILD)"
 
+# The schema is part of the program.
+$(BUILD)/obj/coordinator/store_schema.o: coordinator/schema.sql
+
+# ---- checks ----
+GOLDEN ?= $(wildcard ../shared/golden)
+
+## make units          the unit tests
 units: $(UNIT_TESTS) $(BUILD)/backend_cpu.so
 	@tests/run.sh $(UNIT_TESTS)
+
+## make parity         compare with recorded results of the reference (GOLDEN=folder)
+parity: $(BUILD)/tests/parity
+	$(BUILD)/tests/parity $(GOLDEN)
+
+# What the programs do as processes: each script takes the folder of the programs and closes with "N passed, N failed".
+PROCESS_TESTS = tests/train/run.sh tests/worker/run.sh tests/cluster/run.sh
+PARITY_TEST   = $(if $(GOLDEN),'$(BUILD)/tests/parity $(GOLDEN)',tests/skipped.sh\ the\ recorded\ results,\ GOLDEN=folder)
+
+## make check          everything that a change has to pass: units, parity, trainings, clusters, one pass with sanitizers
+check: deps
+	@$(MAKE) --no-print-directory $(JOBS) all test-programs
+	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined all test-programs
+	@$(MAKE) --no-print-directory check-now
+check-now:
+	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(PROCESS_TESTS:%='% $(BUILD)') \
+	    $(SANITIZED:%='$(BUILD)/address-undefined/%') 'tests/cluster/run.sh $(BUILD)/address-undefined'
+
+test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS)
 
 clean:
 	rm -rf build
