@@ -235,6 +235,7 @@ static status keep_result(const training *t, const char *path)
 static status run_epochs(training *t, training_result *out)
 {
     speedometer speed = {.started = clock_seconds()};
+    out->begun = true;
     for (int64_t epoch = t->start_epoch; epoch < t->epochs; epoch++) {
         TRY(start_epoch(t, epoch));
         TRY(train_epoch(t, &speed));

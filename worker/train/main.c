@@ -192,6 +192,15 @@ static status prepare(job *j, const bool *given)
     return j->resume ? OK : write_settings(j->folder, j->o, j->hyps);
 }
 
+/* What could not even start leaves nothing behind; the sentence that says why stays. */
+static void drop_folder(const char *folder, status cause)
+{
+    char *why = text_copy(status_message());
+    if (fs_remove(folder) != OK) log_warning("%s", status_message());
+    if (why) FAIL(cause, "%s", why);
+    free(why);
+}
+
 static status run_job(job *j)
 {
     terminal screen;
@@ -208,6 +217,7 @@ static status run_job(job *j)
     };
     log_info("Results go to %s", j->folder);
     status s = training_run(&request, &watch, &result, NULL);
+    if (s != OK && !result.begun && !j->resume) drop_folder(j->folder, s);
     if (s == ERR_STOPPED)
         log_info("Stopped%s%s%s", j->o->nosave ? "" : ". Go on with: train --resume ", j->o->nosave ? "" : j->folder,
                  j->o->nosave ? "" : "/weights/last.pt");

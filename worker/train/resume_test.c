@@ -84,7 +84,7 @@ static const char model_yaml[] = "nc: 2\ndepth_multiple: 0.33\nwidth_multiple: 0
 static int make_data(void **state)
 {
     (void)state;
-    log_set_level(LOG_WARNING);
+    log_set_level(LEVEL_WARNING);
     if (!mkdtemp(root)) return -1;
     for (int i = 0; i < PICTURES + 5; i++) write_picture(i);
     write_text("data.yaml", "train: images/train\nval: images/val\nnc: 2\nnames: [a, b]\n");

@@ -109,6 +109,14 @@ static status open_data(training *t)
     return dataset_create(t->request->data, DATA_VAL, &o, &t->val_data);
 }
 
+/* No more than cores or pictures in a batch, as the reference has it. */
+static int loader_threads(const train_options *o)
+{
+    int64_t most = o->workers < o->batch_size ? o->workers : o->batch_size;
+    int cores = cores_available();
+    return o->batch_size < 2 ? 0 : most < cores ? (int)most : cores;
+}
+
 /* Without room for the decoded pictures they are decoded each time. */
 static status open_loader(training *t, const dataset *data, loader_options o, loader **out)
 {
@@ -119,9 +127,8 @@ static status open_loader(training *t, const dataset *data, loader_options o, lo
     o.hyp = t->request->hyps;
     o.ops = t->ops;
     o.device = t->device;
-    int cores = cores_available(), most = (int)(t->o->workers < o.batch ? t->o->workers : o.batch);
-    o.threads = o.batch > 1 ? (most < cores ? most : cores) : 0;
-    o.cache_threads = cores;
+    o.threads = loader_threads(t->o);
+    o.cache_threads = cores_available();
     status s = loader_create(out, data, &o);
     if (s != ERR_MEMORY || !o.cache) return s;
     log_warning("%s; going on without --cache-images", status_message());
@@ -287,8 +294,6 @@ static status setup_from(training *t, const checkpoint *from)
     TRY(open_device(t));
     TRY(make_model(t, from));
     TRY(choose_epochs(t, from));
-    t->blame = REASON_ERROR;
-    TRY(continue_files(t, from));
     TRY(open_data(t));
     TRY(open_loaders(t));
     TRY(array_new(&t->maps, (size_t)t->classes));
@@ -299,8 +304,11 @@ static status setup_from(training *t, const checkpoint *from)
     log_groups(&t->model);
     TRY(make_learner(t));
     TRY(make_validator(t));
+    t->blame = REASON_ERROR;
     if (from && from->has_optimizer) TRY(training_restore(t, from));
+    TRY(continue_files(t, from)); /* nothing of an earlier training is touched before this one can start */
     log_info("Image sizes %d train, %d test", t->image_size, t->test_size);
+    log_info("Using %d dataloader workers", loader_threads(t->o));
     log_info("Starting training for %lld epochs...", (long long)t->epochs);
     return OK;
 }

@@ -65,6 +65,7 @@ typedef struct training_request {
 typedef struct training_result {
     double results[RESULT_COUNT]; /* of the last validation */
     bool validated;               /* there was one, maybe before a resume */
+    bool begun;                   /* everything was in order for the first batch */
     int64_t epochs;               /* done in this run */
     double best_fitness, seconds;
 } training_result;

@@ -1,0 +1,265 @@
+#!/bin/sh
+# `train` as its users run it: whole trainings, interrupted ones, candidates, and bad input.
+#
+#   tests/train/run.sh PROGRAM_FOLDER      (train, shapes, backend_cpu.so, tests/tests/train/candidate_test)
+#
+# A line for each check; the output of what went wrong. Closes with "N passed, N failed" and fails when one did.
+[ $# -eq 1 ] || { echo "usage: $0 PROGRAM_FOLDER" >&2; exit 2; }
+programs=$(cd "$1" && pwd) || exit 2
+folder=$(mktemp -d) || exit 2
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 2
+unset MENDEL_LOG OMP_NUM_THREADS
+export XDG_CACHE_HOME="$folder/cache"
+passed=0 failed=0
+
+pass() { passed=$((passed + 1)); echo "ok       $1"; }
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED   $1: $2"
+    [ ! -s output ] || sed 's/^/    | /' output | tail -n 15
+}
+
+# check NAME COMMAND...: passes when the command does.
+check() {
+    name=$1; shift
+    if "$@" >check.out 2>&1; then pass "$name"; else cat check.out >>output; fail "$name" "$*"; fi
+}
+
+# ---- what is trained: 48 pictures of shapes, a detector of 40,000 parameters, two seconds at most ----
+
+cat >tiny.yaml <<'END'
+nc: 3
+depth_multiple: 0.33
+width_multiple: 0.0625
+anchors:
+  - [10,13, 16,30, 33,23]
+  - [30,61, 62,45, 59,119]
+  - [116,90, 156,198, 373,326]
+backbone:
+  - [-1, 1, Focus, [64, 3]]
+  - [-1, 1, Conv, [128, 3, 2]]
+  - [-1, 1, Conv, [256, 3, 2]]
+  - [-1, 3, BottleneckCSP, [256]]
+  - [-1, 1, Conv, [512, 3, 2]]
+  - [-1, 1, Conv, [1024, 3, 2]]
+  - [-1, 1, SPP, [1024, [5, 9, 13]]]
+head:
+  - [[3, 4, 6], 1, Detect, [nc, anchors]]
+END
+"$programs/shapes" --out data --train 48 --val 8 --size 64 >output 2>&1 || { cat output; echo "0 passed, 1 failed"; exit 1; }
+
+# train OPTION...: in one thread, in fp32, with everything above; its output in `output`, its exit status is returned.
+train() {
+    timeout 60 "$programs/train" --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 \
+        --epochs 3 --threads 1 --precision fp32 "$@" >output 2>&1
+}
+
+# refuse NAME WORDS OPTION...: fails with one sentence that has the words in it, and leaves no run folder.
+refuse() {
+    name=$1 words=$2; shift 2
+    rm -rf refused
+    train --logdir refused "$@"
+    code=$?
+    if [ $code -eq 0 ] || [ $code -ge 124 ]; then fail "$name" "exit status $code"
+    elif [ "$(grep -c '^error: ' output)" -ne 1 ]; then fail "$name" "one error line was expected"
+    elif ! grep '^error: ' output | grep -qF -e "$words"; then fail "$name" "'$words' was expected"
+    elif [ -e refused ] && [ -n "$(find refused -type f)" ]; then fail "$name" "left $(find refused -type f | tr '\n' ' ')"
+    else pass "$name"; fi
+}
+
+# ---- a whole training ----
+
+lines() { wc -l <"$1" | tr -d ' '; }
+columns() { awk '{ print NF }' "$1" | sort -u | tr '\n' ' '; }
+
+check "a training runs to its end" train --logdir whole
+check "... a line for each epoch" [ "$(lines whole/exp0/results.txt)" = 3 ]
+check "... of 15 columns" [ "$(columns whole/exp0/results.txt)" = "15 " ]
+check "... its hyperparameters are kept" grep -q '^lr0: 0.01$' whole/exp0/hyp.yaml
+check "... its options are kept" grep -q '^batch_size: 16$' whole/exp0/opt.yaml
+check "... its weights are kept" [ -s whole/exp0/weights/last.pt -a -s whole/exp0/weights/best.pt ]
+check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 5 ]
+for words in 'Model Summary' 'Optimizer groups' 'Image sizes 64 train, 64 test' 'dataloader workers' 'Using cpu' \
+    'Hyperparameters' 'Starting training for 3 epochs' '3 epochs completed in'; do
+    check "... it says '$words'" grep -q "$words" output
+done
+check "the next one gets a folder of its own" train --logdir whole --name trial --epochs 1
+check "... named after it" [ -s whole/exp1_trial/weights/last_trial.pt -a -s whole/exp1_trial/results_trial.txt ]
+
+evaluate() {
+    timeout 60 "$programs/train" --task val --data data/shapes.yaml --weights "$1" --img-size 64 --threads 1 --verbose >output 2>&1
+}
+check "its weights can be evaluated" evaluate whole/exp0/weights/best.pt
+check "... with a line for all classes" grep -Eq '^ +all +8 +[0-9]+ ' output
+check "... and the speed" grep -q '^Speed: ' output
+
+check "--nosave keeps only the end" train --logdir nosave --nosave --notest
+check "... without a validation the last results repeat" awk '{ for (i = 9; i <= 15; i++) if ((NR < 3) != ($i == 0) && i > 12) exit 1 }' nosave/exp0/results.txt
+check "--single-cls takes all for one" train --logdir single --single-cls --epochs 1
+check "picture sizes are rounded up with a warning" train --logdir rounded --img-size 50 --epochs 1
+check "... which says so" grep -q 'img-size 50 must be a multiple of .* 32, made it 64' output
+
+help() { "$programs/train" --help >output 2>&1 && grep -q -- '--batch-size' output && ! grep -q candidate-fd output; }
+man() { "$programs/train" --man >output 2>&1 && head -n 1 output | grep -q '^\.TH' && grep -q 'batch.*size' output; }
+version() { "$programs/train" --version | grep -Eq '^mendel-train [0-9]+\.[0-9]+'; }
+probe() { "$programs/train" --probe --threads 1 >output 2>&1 && grep -q 'threads=1 .*supports=fp32' output; }
+check "--help lists the options" help
+check "--man is a man page" man
+check "--version names the version" version
+check "--probe describes the device" probe
+
+# ---- the same again ----
+
+same() { cmp "$1/exp0/results.txt" "$2/exp0/results.txt"; }
+
+train --logdir again
+check "the same seed gives the same results" same whole again
+train --logdir workers4 --workers 4
+train --logdir workers0 --workers 0
+check "... with four loader threads too" same whole workers4
+check "... and with none" same whole workers0
+train --logdir cached --cache-images
+check "... and with pictures kept in memory" same whole cached
+train --logdir seed2 --seed 2
+check "another seed gives others" [ "$(cat seed2/exp0/results.txt)" != "$(cat whole/exp0/results.txt)" ]
+
+# ---- interrupted ----
+
+resume() { timeout 60 "$programs/train" --resume "$@" >output 2>&1; }
+
+# interrupt SIGNAL LOGDIR: send the signal to a training of 40 epochs once it has finished two.
+interrupt() {
+    "$programs/train" --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 --epochs 40 \
+        --threads 1 --precision fp32 --logdir "$2" >output 2>&1 &
+    pid=$!
+    tries=0
+    while [ "$tries" -lt 3000 ] && { [ ! -e "$2/exp0/results.txt" ] || [ "$(lines "$2/exp0/results.txt")" -lt 2 ]; }; do
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+    kill -s "$1" $pid 2>/dev/null
+    wait $pid
+    code=$?
+    [ "$(lines "$2/exp0/results.txt")" -lt 40 ]
+}
+
+train --logdir long --epochs 40
+check "a training is killed" interrupt KILL killed
+check "... and goes on" resume killed/exp0/weights/last.pt
+check "... to the very end of one that was left alone" cmp killed/exp0/results.txt long/exp0/results.txt
+check "... and the very weights" cmp killed/exp0/weights/last.pt long/exp0/weights/last.pt
+check "... its old weights were copied first" [ -n "$(find killed/exp0 -path '*weights_backup_epoch*' -name last.pt)" ]
+check "a training is asked to end" interrupt TERM runs
+check "... leaves with 130" [ "$code" = 130 ]
+check "... and goes on, found below runs/" resume
+check "... to the very end of one that was left alone" cmp runs/exp0/results.txt long/exp0/results.txt
+check "... and the very weights" cmp runs/exp0/weights/best.pt long/exp0/weights/best.pt
+resume killed/exp0/weights/last.pt
+check "a finished training is not resumed" grep -q '^error: .*is finished, there is nothing to resume' output
+check "... and its results stay" cmp killed/exp0/results.txt long/exp0/results.txt
+resume nowhere/last.pt
+check "resuming from nothing is refused" grep -q '^error: --resume: no checkpoint nowhere/last.pt' output
+
+# ---- bad input ----
+
+copy_data() { rm -rf "$1" && cp -r data "$1" && rm -f "$1"/labels/*.scan "$1"/*.scan && sed "s/shapes/$1/" data/shapes.yaml >"$1/data.yaml"; }
+
+refuse "a missing data yaml" missing.yaml --data missing.yaml
+printf 'train: data/images/train\nval: [data/images/val\nnc: 3\n' >malformed.yaml
+refuse "a malformed data yaml names its line" malformed.yaml: --data malformed.yaml
+printf 'train: data/images/nothing\nval: data/images/val\nnc: 3\nnames: [a, b, c]\n' >nothing.yaml
+refuse "a picture folder that is not there" data/images/nothing --data nothing.yaml
+printf 'train: data/images/train\nval: data/images/val\nnc: 4\nnames: [a, b, c]\n' >names.yaml
+refuse "other names than classes" names.yaml:4 --data names.yaml
+printf 'train: data/images/train\nval: data/images/val\nnc: 2\nnames: [a, b]\n' >classes.yaml
+refuse "a label's class beyond nc names file and line" .txt: --data classes.yaml
+mkdir -p empty/images/train
+printf 'train: empty/images/train\nval: data/images/val\nnc: 3\nnames: [a, b, c]\n' >empty.yaml
+refuse "an empty data set" empty/images/train --data empty.yaml
+copy_data unlabelled
+rm -rf unlabelled/labels/train
+refuse "a data set without labels" label --data unlabelled/data.yaml
+copy_data mislabelled
+first=$(find mislabelled/labels/train -name '*.txt' | sort | head -n 1)
+printf '0 0.5 0.5 0.2 0.2\n0 0.5 0.5 1.2 0.2\n' >"$first"
+refuse "a label outside its picture names file and line" "$first:2" --data mislabelled/data.yaml
+copy_data corrupt
+for picture in $(find corrupt/images/train -name '*.jpg' | sort | head -n 3); do head -c 300 "$picture" >cut && mv cut "$picture"; done
+echo 'no picture' >"$picture"
+check "broken pictures are left out" train --data corrupt/data.yaml --logdir corrupted --epochs 1
+check "... and named" grep -q "warning: .*$picture" output
+for picture in $(find corrupt/images/train -name '*.jpg'); do echo 'no picture' >"$picture"; done
+refuse "nothing but broken pictures" "corrupt/data.yaml: train: none of the 48 pictures" --data corrupt/data.yaml
+
+sed 's/^lr0:.*/lr0: 11/' whole/exp0/hyp.yaml >range.yaml
+refuse "a hyperparameter out of range names file and line" range.yaml:1 --hyp range.yaml
+{ cat whole/exp0/hyp.yaml; echo 'learning_rate: 1'; } >unknown.yaml
+refuse "an unknown hyperparameter" learning_rate --hyp unknown.yaml
+sed '/^mixup/d' whole/exp0/hyp.yaml >lacking.yaml
+refuse "a missing hyperparameter" mixup --hyp lacking.yaml
+
+sed 's/SPP, /Spp, /' tiny.yaml >module.yaml
+refuse "an unknown module names its line" "module.yaml:15: unknown module 'Spp'" --cfg module.yaml
+sed 's/\[\[3, 4, 6\]/[[3, 4, 9]/' tiny.yaml >from.yaml
+refuse "a layer that reads from nowhere names its line" from.yaml:17 --cfg from.yaml
+sed 's/\[-1, 1, SPP.*/[[4, 5], 1, Concat, [1]]/' tiny.yaml >sizes.yaml
+refuse "layers that do not go together name their line" "line 15" --cfg sizes.yaml
+refuse "a missing model yaml" missing.yaml --cfg missing.yaml
+refuse "neither model nor weights" "--cfg or --weights" --cfg ''
+
+head -c 20000 whole/exp0/weights/last.pt >truncated.pt
+refuse "truncated weights" "truncated.pt is no complete torch file" --weights truncated.pt
+echo 'no weights' >text.pt
+refuse "weights that are none" "text.pt is no torch file" --weights text.pt
+refuse "missing weights" missing.pt --weights missing.pt
+mkdir -p broken/exp0/weights && cp truncated.pt broken/exp0/weights/last.pt && cp whole/exp0/*.yaml broken/exp0
+resume broken/exp0/weights/last.pt
+check "a truncated checkpoint is not resumed" grep -q '^error: .*last.pt is no complete torch file' output
+
+refuse "an unknown option" "--epoch-count" --epoch-count 3
+refuse "an option out of range" "--epochs" --epochs 0
+refuse "an option that is no number" "--epochs" --epochs many
+refuse "a device that is not there" "--device" --device tpu
+refuse "a precision that the device lacks" "fp16" --precision fp16
+refuse "picture sizes beyond reason" "--img-size" --img-size 20000
+
+# A path through a regular file cannot be written by anyone, root included.
+echo 'a file' >file
+refuse "a run folder that cannot be made" "file" --logdir file/runs
+train --logdir file/runs
+check "... and what was there stays" grep -q 'a file' file
+
+# ---- a full disk ----
+
+# on_small_disk SIZE COMMAND: with a file system of that size at disk/.
+on_small_disk() { unshare -m sh -c "mount -t tmpfs -o size=$1 none disk && $2"; }
+mkdir -p disk kept
+if on_small_disk 64k true 2>/dev/null; then
+    command="'$programs/train' --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 --epochs 3 \
+        --threads 1 --precision fp32 --logdir disk >output 2>&1; code=\$?; cp -r disk/. kept; exit \$code"
+    on_small_disk 200k "$command"
+    check "a full disk ends a training" [ $? -eq 1 ]
+    check "... with a sentence that names the file" grep -q '^error: .*disk/exp0/weights/last.pt.*No space left' output
+    check "... and no half of a checkpoint" [ -z "$(find kept/exp0/weights -type f)" ]
+    rm -rf kept/*
+    size=$(du -k killed/exp0/weights_backup_epoch*/last.pt | cut -f1)
+    on_small_disk "$((size * 5 / 2 + 40))k" "$command" # room for the first last.pt and best.pt alone
+    check "a disk that fills up later ends a training" [ $? -eq 1 ]
+    check "... which keeps its last checkpoint" resume kept/exp0/weights/last.pt
+    check "... and loses nothing" cmp kept/exp0/results.txt whole/exp0/results.txt
+else
+    echo "skipped: needs mount"
+fi
+
+# ---- candidates ----
+
+if "$programs/tests/tests/train/candidate_test" "$programs/train" "$folder/data" tiny.yaml >output 2>&1; then
+    passed=$((passed + $(sed -n 's/.*\[  PASSED  \] \([0-9]*\) test.*/\1/p' output)))
+    echo "ok       candidates"
+else
+    fail "candidates" "candidate_test"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
