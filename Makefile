@@ -189,14 +189,54 @@ PARITY_TEST   = $(if $(GOLDEN),'$(BUILD)/tests/parity $(GOLDEN)',tests/skipped.s
 ## make check          everything that a change has to pass: units, parity, trainings, clusters, one pass with sanitizers
 check: deps
 	@$(MAKE) --no-print-directory $(JOBS) all test-programs
-	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined all test-programs
+	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined programs test-programs
 	@$(MAKE) --no-print-directory check-now
 check-now:
 	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(PROCESS_TESTS:%='% $(BUILD)') \
-	    $(SANITIZED:%='$(BUILD)/address-undefined/%') 'tests/cluster/run.sh $(BUILD)/address-undefined'
+	    $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/address-undefined/%) 'tests/cluster/run.sh $(BUILD)/address-undefined'
+
+## make check-all      make check, the second compiler, threads under TSan, long cluster runs, the demo's bounds, whole trainings
+check-all: deps-all
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory $(JOBS) CC=clang BUILD=$(BUILD)/clang all test-programs
+	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread programs test-programs
+	@$(MAKE) --no-print-directory check-all-now
+THREADED_TESTS = worker/data/loader_test proto/trainer_test worker/spool_test
+check-all-now:
+	@tests/run.sh $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/clang/%) $(THREADED_TESTS:%=$(BUILD)/thread/tests/%) \
+	    'tests/cluster/run.sh $(BUILD)/thread' 'tests/cluster/long.sh $(BUILD)' 'tests/demo/run.sh $(BUILD)' \
+	    'tests/curves/run.sh $(BUILD)'
+
+## make check-curves   whole trainings on real data against the reference's (a quarter of an hour)
+check-curves: deps
+	@$(MAKE) --no-print-directory $(JOBS) programs
+	@tests/curves/run.sh $(BUILD)
 
 test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS)
 
+## make bench          how fast it is here, beside the machine's limits
+bench: $(BUILD)/bench $(BUILD)/backend_cpu.so
+	$(BUILD)/bench all
+
+## make install        into PREFIX (/usr/local), programs under the names mendel-coordinator, mendel-worker, mendel-train
+MAN_PAGES = $(BUILD)/man/mendel-coordinator.1 $(BUILD)/man/mendel-worker.1 $(BUILD)/man/mendel-train.1
+$(BUILD)/man/mendel-%.1: $(BUILD)/%
+	@mkdir -p $(@D)
+	$< --man >$@
+install: programs $(MAN_PAGES)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/mendel $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/mendel/models $(DESTDIR)$(PREFIX)/share/mendel/hyps
+	for p in coordinator worker train; do install $(BUILD)/$$p $(DESTDIR)$(PREFIX)/bin/mendel-$$p || exit 1; done
+	install -m 644 $(BUILD)/backend_*.so $(DESTDIR)$(PREFIX)/lib/mendel
+	install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 examples/models/*.yaml $(DESTDIR)$(PREFIX)/share/mendel/models
+	install -m 644 examples/hyps/*.yaml $(DESTDIR)$(PREFIX)/share/mendel/hyps
+
+## make format         lay the code out (clang-format)
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+## make clean          remove build/
 clean:
 	rm -rf build
 

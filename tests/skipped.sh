@@ -1,0 +1,3 @@
+#!/bin/sh
+# Stands for a test whose tool or data is not here.   tests/skipped.sh WHAT...
+echo "skipped: needs $*"
