@@ -135,7 +135,7 @@ static status check_run_id(const char *run_id)
 
 static bool fits(const char *folder, const char *run_id)
 {
-    return folder && strlen(folder) + 1 + strlen(run_id) + strlen(".sock") <= SOCKET_PATH_MOST;
+    return strlen(folder) + 1 + strlen(run_id) + strlen(".sock") <= SOCKET_PATH_MOST;
 }
 
 status meeting_offer(const char *run_id, const char *run_folder, meeting **out)
@@ -145,7 +145,7 @@ status meeting_offer(const char *run_id, const char *run_folder, meeting **out)
     TRY(check_run_id(run_id));
     TRY(find_folders(folders));
     meeting *m = calloc(1, sizeof *m);
-    const char *folder = fits(folders[0], run_id) ? folders[0] : folders[1];
+    const char *folder = folders[0] && fits(folders[0], run_id) ? folders[0] : folders[1];
     status s = m ? OK : FAIL(ERR_MEMORY, "out of memory");
     if (m) m->lock = -1;
     if (s == OK && !fits(folder, run_id))
