@@ -187,6 +187,30 @@ static void a_jpeg_that_cannot_be_decoded_is_found_by_probing(void **state)
     tjFree(bytes);
 }
 
+/* In the midst of a progressive picture, after other damage that is filled in: nothing has been decoded by then. */
+static void an_error_after_a_warning_is_an_error(void **state)
+{
+    (void)state;
+    uint8_t rgb[64 * 48 * 3], *bytes = NULL;
+    unsigned long count = 0, first = 0, last = 0;
+    tjhandle turbo = tjInitCompress();
+    test_pixels(64, 48, 1, rgb);
+    assert_int_equal(tjCompress2(turbo, rgb, 64, 0, 48, TJPF_RGB, &bytes, &count, TJSAMP_444, 95, TJFLAG_PROGRESSIVE),
+                     0);
+    tjDestroy(turbo);
+    for (unsigned long i = 0; i + 1 < count; i++) {
+        if (bytes[i] == 0xff && bytes[i + 1] == 0xda && !first) first = i + 2;
+        if (bytes[i] == 0xff && bytes[i + 1] == 0xc4) last = i + 2;
+    }
+    assert_true(first && last > first + 40);
+    memcpy(bytes + first + 20, "\xff\xd3\xff\xd3", 4); /* restarts that do not belong there: a warning */
+    memcpy(bytes + last, "\0\1", 2);                   /* the last table has no length: an error */
+    assert_int_equal(probe_bytes(bytes, count), ERR_FORMAT);
+    assert_non_null(strstr(status_message(), "/picture: broken JPEG: "));
+    assert_int_equal(image_read(reader, test_path(folder, "picture"), &picture), ERR_FORMAT);
+    tjFree(bytes);
+}
+
 /* Every byte in turn: an error or a picture, never more. */
 static void a_jpeg_with_a_wrong_byte_does_no_harm(void **state)
 {
@@ -473,6 +497,7 @@ int main(void)
         cmocka_unit_test(the_exif_orientation_is_applied),
         cmocka_unit_test(a_jpeg_that_is_cut_off_is_found_by_probing),
         cmocka_unit_test(a_jpeg_that_cannot_be_decoded_is_found_by_probing),
+        cmocka_unit_test(an_error_after_a_warning_is_an_error),
         cmocka_unit_test(a_jpeg_with_a_wrong_byte_does_no_harm),
         cmocka_unit_test(every_kind_of_png_becomes_rgb),
         cmocka_unit_test(a_damaged_png_is_found_by_probing),

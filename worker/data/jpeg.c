@@ -81,15 +81,31 @@ static void from_cmyk(const uint8_t *cmyk, uint8_t *rgb, size_t pixels)
     }
 }
 
+/* The last row is filled with a pattern before decoding, which comes last to it: still there, it has not got that far. */
+static uint8_t pattern(size_t i)
+{
+    return (uint8_t)(77 + 151 * i);
+}
+
+static bool has_pattern(const uint8_t *row, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (row[i] != pattern(i)) return false;
+    return true;
+}
+
 /* At the picture's size, or an eighth of it. Warnings are damage that the decoder has filled in; with any other error there is no
- * picture. */
+ * picture. An error after a warning is reported as a warning by the library, so the last row decides. */
 static status decompress(const image_file *file, int width, int height, uint8_t *pixels, int format)
 {
+    size_t row = (size_t)tjPixelSize[format] * (size_t)width;
+    uint8_t *last = pixels + row * (size_t)(height - 1);
     tjhandle turbo;
     status s = OK;
     TRY(open_decoder(file, &turbo));
+    for (size_t i = 0; i < row; i++) last[i] = pattern(i);
     if (tjDecompress2(turbo, file->bytes, file->count, pixels, width, 0, height, format, TJFLAG_LIMITSCANS) &&
-        tjGetErrorCode(turbo) != TJERR_WARNING)
+        (tjGetErrorCode(turbo) != TJERR_WARNING || has_pattern(last, row)))
         s = FAIL(ERR_FORMAT, "%s: broken JPEG: %s", file->path, tjGetErrorStr2(turbo));
     tjDestroy(turbo);
     return s;

@@ -191,6 +191,7 @@ static status read_contents(const char *path, reading r, scan *out)
 {
     scan_header header;
     if (!take(&r, &header, sizeof header)) return FAIL(ERR_FORMAT, "%s is cut off", path);
+    if (header.taken_ms < 0 || header.taken_ms > INT64_MAX / 1000000) return FAIL(ERR_FORMAT, "%s is damaged", path);
     size_t left = (size_t)(r.end - r.at);
     if (header.count > left / sizeof(entry_record) || header.labels > left / sizeof(label))
         return FAIL(ERR_FORMAT, "%s is cut off", path);
