@@ -101,9 +101,8 @@ status view_train_command(const run_spec *spec, const char *folder, text *out)
     if (s == OK) s = make_plain_options(run, &plain);
     if (s == OK) {
         add_quoted(out, trainer);
-        for (size_t i = 0; i < TRAIN_ROWS; i++) {
-            const option_row *row = &train_rows[i];
-            if (!is_one_of(row->name, always)) continue;
+        for (const char *const *name = always; *name; name++) {
+            const option_row *row = options_find(train_rows, TRAIN_ROWS, *name);
             bool empty = (!strcmp(row->name, "cfg") && !*run->cfg) || (!strcmp(row->name, "weights") && !*run->weights);
             if (!empty) add_option(out, row, run);
         }
@@ -112,7 +111,8 @@ status view_train_command(const run_spec *spec, const char *folder, text *out)
         for (size_t i = 0; i < TRAIN_ROWS; i++) {
             const option_row *row = &train_rows[i];
             if (is_one_of(row->name, always) || is_one_of(row->name, never)) continue;
-            if (!same_value(row, run, &plain)) add_option(out, row, run);
+            bool said = run->as_reference && !strcmp(row->name, "as-reference");
+            if (said || !same_value(row, run, &plain)) add_option(out, row, run);
         }
         s = text_status(out);
     }
