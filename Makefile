@@ -80,6 +80,7 @@ PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
 
 ## make                build everything into build/
 all: $(PROGRAMS) $(BUILD)/tests/parity
