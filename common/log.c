@@ -10,6 +10,8 @@
 
 static atomic_int threshold = LEVEL_INFO;
 static const char *_Atomic program_name;
+static void (*before_line)(void *state);
+static void *before_state;
 static pthread_once_t environment_once = PTHREAD_ONCE_INIT;
 
 static void read_environment(void)
@@ -37,6 +39,14 @@ void log_set_name(const char *name)
     program_name = name;
 }
 
+void log_set_before(void (*before)(void *state), void *state)
+{
+    flockfile(stderr);
+    before_line = before;
+    before_state = state;
+    funlockfile(stderr);
+}
+
 void log_write(log_level level, const char *format, ...)
 {
     if (level > log_get_level()) return;
@@ -44,6 +54,7 @@ void log_write(log_level level, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     flockfile(stderr); /* one line is written whole, whoever else writes */
+    if (before_line) before_line(before_state);
     if (name) {
         char clock_text[16] = "";
         time_t now = time(NULL);

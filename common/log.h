@@ -16,6 +16,10 @@ log_level log_get_level(void);
  * Borrowed: a string literal. */
 void log_set_name(const char *name);
 
+/* Called before each line is written, to clear a status block off the terminal; NULL: nothing (default). From the thread that
+ * logs. */
+void log_set_before(void (*before)(void *state), void *state);
+
 void log_write(log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #define log_error(...)   log_write(LEVEL_ERROR, __VA_ARGS__)

@@ -9,6 +9,7 @@
 #include "common/meeting.h"
 #include "common/signals.h"
 #include "coordinator/server.h"
+#include "coordinator/view.h"
 
 static const char usage[] =
     "coordinator --data DATA.yaml --cfg MODEL.yaml [--generations N] [--local-workers N] [options]\n"
@@ -77,10 +78,22 @@ static status serve(program *p, run *r, server_end *end)
     return result;
 }
 
+/* What it has come to, on standard output. */
+static int tell_results(const run *r)
+{
+    text words = {0};
+    status s = view_closing(&r->spec, ledger_population(r->ledger), r->folder, &words);
+    if (s == OK) s = text_status(&words);
+    if (s == OK) fputs(text_string(&words), stdout);
+    else log_error("%s", status_message());
+    text_free(&words);
+    return s == OK ? 0 : 1;
+}
+
 static int tell_end(const run *r, server_end end)
 {
     switch (end) {
-    case SERVER_FINISHED: return 0;
+    case SERVER_FINISHED: return tell_results(r);
     case SERVER_BROKEN:
         log_error("stopped: %s. Once that is mended the same command goes on", ledger_broken(r->ledger));
         return EXIT_BROKEN;

@@ -36,6 +36,12 @@ static status bind_socket(server *s)
     return FAIL(e == EADDRINUSE ? ERR_BUSY : ERR_ARGUMENT, "cannot listen on %s: %s", s->o.endpoint, zmq_strerror(e));
 }
 
+/* A line of the log does not tear the block. */
+static void hide_view(void *state)
+{
+    view_hide(state);
+}
+
 status server_create(run *r, const server_options *options, server **out)
 {
     server *s = *out = calloc(1, sizeof *s);
@@ -47,6 +53,10 @@ status server_create(run *r, const server_options *options, server **out)
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
     if (result == OK) result = map_pack_hyps(&trained, r->spec.hyps, &s->base);
     if (result == OK) result = bind_socket(s);
+    if (result == OK && s->o.show) {
+        result = view_create(stderr, &s->view);
+        if (result == OK) log_set_before(hide_view, s->view);
+    }
     if (result != OK) server_destroy(out);
     return result;
 }
@@ -62,6 +72,8 @@ void server_destroy(server **server_at)
     server *s = *server_at;
     if (!s) return;
     zsock_destroy(&s->socket);
+    log_set_before(NULL, NULL);
+    view_destroy(&s->view);
     drop_replies(s);
     free(s->replies);
     fleet_free(&s->fleet);
@@ -265,6 +277,7 @@ static status turn(server *s)
     send_replies(s); /* after the commit: what is answered is on the disk */
     TRY(try_disk(s));
     write_reports(s, false);
+    server_show(s);
     fleet_forget_silent(&s->fleet, s->now_ms, 10 * s->o.lease_ms);
     return OK;
 }

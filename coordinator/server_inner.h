@@ -6,6 +6,7 @@
 
 #include "coordinator/fleet.h"
 #include "coordinator/server.h"
+#include "coordinator/view.h"
 
 /* An answer that waits for the commit. */
 typedef struct reply {
@@ -19,6 +20,7 @@ struct server {
     zsock_t *socket;
     fleet fleet;
     bytes options, base; /* of every Welcome: MessagePack */
+    view *view;          /* NULL: nothing is drawn */
 
     reply *replies;
     size_t reply_count, reply_room;
@@ -46,6 +48,11 @@ status server_hello(server *s, const incoming *in);
 status server_hello_again(server *s, const incoming *in);
 status server_refuse(server *s, const incoming *in, Mendel__RefusedReason reason, const char *detail);
 status server_goodbye(server *s, session *from);
+
+/* ---- server_show.c ---- */
+
+/* Draw how the run stands, if it is time to. */
+void server_show(server *s);
 
 /* ---- server_work.c: messages of welcome sessions ---- */
 
