@@ -1,5 +1,6 @@
 #include "coordinator/fleet.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ static status fill(session *s, const Mendel__Hello *h)
     TRY(set_text(&s->host, h->host));
     TRY(set_text(&s->device, *h->device->model ? h->device->model : h->device->name));
     TRY(set_text(&s->version, h->version));
+    snprintf(s->label, sizeof s->label, "%.36s %.6s", s->host, s->worker);
     if (s->slots == h->slots) return OK;
     slot_progress *running;
     TRY(array_new(&running, (size_t)h->slots));

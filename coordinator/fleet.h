@@ -13,6 +13,8 @@ typedef struct routing {
     size_t count;
 } routing;
 
+enum { LABEL_ROOM = 48 };
+
 typedef enum session_state { SESSION_GREETED, SESSION_WELCOME } session_state;
 
 /* How far the attempt in a slot is. */
@@ -30,6 +32,7 @@ typedef struct session {
     session_state state;
     char worker[WIRE_ID_ROOM]; /* hex */
     char *host, *device, *version;
+    char label[LABEL_ROOM]; /* host and the first digits of the worker's id: for people */
     int64_t pid, slots;
     int64_t heard_ms;       /* monotonic */
     slot_progress *running; /* `slots` of them */

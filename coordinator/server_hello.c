@@ -161,7 +161,7 @@ static status admit(server *s, const incoming *in, session *of)
     }
     of->state = SESSION_WELCOME;
     if (was_welcome) return OK;
-    log_info("worker %.6s on %s (%s, %lld slot%s) is here", of->worker, of->host, of->device, (long long)of->slots,
+    log_info("worker %s (%s, %lld slot%s) is here", of->label, of->device, (long long)of->slots,
              of->slots == 1 ? "" : "s");
     text words = {0};
     text_add(&words, "worker %s, process %lld on %s, %s", of->worker, (long long)of->pid, of->host, of->device);
@@ -173,7 +173,7 @@ static status admit(server *s, const incoming *in, session *of)
 
 static status refuse_for(server *s, const incoming *in, session *of, Mendel__RefusedReason reason)
 {
-    log_warning("worker %.6s on %s is refused: %s", of->worker, of->host, status_message());
+    log_warning("worker %s is refused: %s", of->label, status_message());
     status result = server_refuse(s, in, reason, status_message());
     fleet_forget(&s->fleet, of);
     return result;
@@ -211,7 +211,7 @@ status server_hello(server *s, const incoming *in)
 
 status server_goodbye(server *s, session *from)
 {
-    log_info("worker %.6s on %s has left", from->worker, from->host);
+    log_info("worker %s has left", from->label);
     status result = ledger_release(s->run->ledger, from->worker, NULL, NULL, 0, s->wall_ms);
     fleet_forget(&s->fleet, from);
     return result;

@@ -20,7 +20,7 @@ static view_attempt show_attempt(const server *s, const store_attempt *a)
     token t = {a->candidate, a->attempt, a->epoch};
     const session *of = session_of(s, a);
     const slot_progress *at = of ? fleet_progress(of, t) : NULL;
-    view_attempt v = {.worker = of ? of->host : a->host, .slot = a->slot, .candidate = a->candidate};
+    view_attempt v = {.worker = of ? of->label : a->host, .slot = a->slot, .candidate = a->candidate};
     v.loss = v.images_per_s = NAN;
     if (of) v.silent_s = (double)(s->now_ms - of->heard_ms) / 1000;
     if (!at || !at->epochs) return v;
