@@ -1,68 +1,17 @@
 #include "coordinator/verify.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/array.h"
 #include "coordinator/spec.h"
-
-/* What breeding needs of a candidate. */
-typedef struct trial {
-    int64_t number, arrival;
-    bool is_member;
-    double results[RESULT_COUNT];
-    child made;
-} trial;
+#include "coordinator/trials.h"
 
 typedef struct verifier {
     const verify_task *task;
     FILE *to;
-    trial *trials; /* by number, imported rows first */
-    size_t count, room;
-    population members; /* in the order in which the run took them in */
-    bool differs;       /* the child in hand */
+    trials all;
+    bool differs; /* the child in hand */
 } verifier;
-
-/* ---- the population, as it grew ---- */
-
-static status take_trial(void *state, store_candidate *c)
-{
-    verifier *v = state;
-    TRY(array_room(&v->trials, &v->room, v->count + 1));
-    trial *t = &v->trials[v->count++];
-    *t = (trial){.number = c->number, .arrival = c->arrival, .made = c->made};
-    t->is_member = c->state == CANDIDATE_DONE || c->state == CANDIDATE_IMPORTED;
-    memcpy(t->results, c->results, sizeof t->results);
-    return OK;
-}
-
-/* Imported rows have arrival 0 and come as they are; qsort is not stable, so their number decides. */
-static int by_arrival(const void *a, const void *b)
-{
-    const trial *x = *(trial *const *)a, *y = *(trial *const *)b;
-    if (x->arrival != y->arrival) return x->arrival < y->arrival ? -1 : 1;
-    return (x->number < y->number) - (x->number > y->number);
-}
-
-static status fill_population(verifier *v)
-{
-    trial **in = NULL;
-    size_t count = 0;
-    TRY(array_new(&in, v->count));
-    for (size_t i = 0; i < v->count; i++)
-        if (v->trials[i].is_member) in[count++] = &v->trials[i];
-    qsort(in, count, sizeof *in, by_arrival);
-    status s = OK;
-    for (size_t i = 0; s == OK && i < count; i++) {
-        member m = {.candidate = in[i]->number};
-        memcpy(m.results, in[i]->results, sizeof m.results);
-        memcpy(m.hyps, in[i]->made.hyps, v->task->space->count * sizeof *m.hyps);
-        s = population_add(&v->members, &m);
-    }
-    free(in);
-    return s;
-}
 
 /* ---- comparing ---- */
 
@@ -71,7 +20,7 @@ static bool same(double a, double b)
     return !memcmp(&a, &b, sizeof a) || (isnan(a) && isnan(b));
 }
 
-static void compare(verifier *v, const trial *t, const char *what, const char *of, double kept, double again)
+static void compare(verifier *v, const store_candidate *t, const char *what, const char *of, double kept, double again)
 {
     if (same(kept, again)) return;
     v->differs = true;
@@ -79,7 +28,7 @@ static void compare(verifier *v, const trial *t, const char *what, const char *o
             again);
 }
 
-static void compare_number(verifier *v, const trial *t, const char *what, int64_t kept, int64_t again)
+static void compare_number(verifier *v, const store_candidate *t, const char *what, int64_t kept, int64_t again)
 {
     if (kept == again) return;
     v->differs = true;
@@ -94,7 +43,7 @@ static const char *name_parent(int64_t parent, char room[32])
     return room;
 }
 
-static void compare_parents(verifier *v, const trial *t, const child *again)
+static void compare_parents(verifier *v, const store_candidate *t, const child *again)
 {
     const child *kept = &t->made;
     if (kept->parent != again->parent) {
@@ -112,17 +61,17 @@ static void compare_parents(verifier *v, const trial *t, const child *again)
     }
 }
 
-static status compare_child(verifier *v, const trial *t)
+static status compare_child(verifier *v, const store_candidate *t)
 {
     const verify_task *k = v->task;
     v->differs = false;
-    if (t->made.seen > v->members.count) {
+    if (t->made.seen > v->all.members.count) {
         fprintf(v->to, "candidate %lld: it was bred from %zu results, the store has %zu\n", (long long)t->number,
-                t->made.seen, v->members.count);
+                t->made.seen, v->all.members.count);
         v->differs = true;
         return OK;
     }
-    population then = v->members; /* borrows the members */
+    population then = v->all.members; /* borrows the members */
     then.count = t->made.seen;
     child again;
     TRY(strategy_breed(k->strategy, &then, k->base, &k->breeding, k->seed, t->number, &again));
@@ -139,17 +88,14 @@ status verify_children(store *s, const verify_task *task, FILE *to, int64_t *com
 {
     verifier v = {.task = task, .to = to};
     *compared = *differ = 0;
-    population_start(&v.members, task->space, task->fitness);
-    status result = store_each_candidate(s, task->space, take_trial, &v);
-    if (result == OK) result = fill_population(&v);
-    for (size_t i = 0; result == OK && i < v.count; i++) {
-        if (v.trials[i].number < 1) continue;
-        result = compare_child(&v, &v.trials[i]);
+    status result = trials_read(s, task->space, task->fitness, &v.all);
+    for (size_t i = 0; result == OK && i < v.all.count; i++) {
+        if (v.all.candidates[i].number < 1) continue;
+        result = compare_child(&v, &v.all.candidates[i]);
         *compared += result == OK;
         *differ += result == OK && v.differs;
     }
-    population_free(&v.members);
-    free(v.trials);
+    trials_free(&v.all);
     if (result != OK) return result;
     if (*differ) fprintf(to, "verify: %lld of %lld children differ\n", (long long)*differ, (long long)*compared);
     else fprintf(to, "verify: %lld %s\n", (long long)*compared, *compared == 1 ? "child agrees" : "children agree");
