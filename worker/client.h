@@ -26,6 +26,7 @@ typedef struct client_options {
     const char *endpoint;   /* NULL: the run of this machine, found by meeting.h */
     const char *run_folder; /* which, when there are several; NULL: the only one */
     const char *data_root;  /* NULL: the coordinator's on its own machine, else the working directory */
+    int64_t yield_ms;       /* to hand on what trains, once told to go */
     bool stay;              /* wait for the next run when one has finished */
     int64_t give_up_ms;     /* without a coordinator; 0: a minute at first, later an hour, never if it stays */
 } client_options;

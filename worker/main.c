@@ -22,7 +22,7 @@ static const char about[] =
     "SIGTERM and SIGUSR1 hand what trains on to another worker.";
 
 typedef struct worker_options {
-    int64_t cpu, slots, give_up;
+    int64_t cpu, slots, give_up, grace;
     char *gpu, *coordinator, *run, *data_root, *spool, *train;
     bool insecure, stay, with_parent, version, man, help;
 } worker_options;
@@ -43,6 +43,8 @@ typedef struct worker_options {
     ROW(worker_options, stay, FLAG, "stay", "", "", 0, 0, "", "wait for the next run when one is over")                \
     ROW(worker_options, give_up, INT, "give-up", "", "0", 0, 1e9, "SECONDS",                                           \
         "end after so long without a coordinator; by default a minute at first, later an hour")                        \
+    ROW(worker_options, grace, INT, "grace", "", "20", 0, 86400, "SECONDS",                                            \
+        "time to save what trains and hand it on, once told to go by SIGTERM or SIGUSR1")                              \
     ROW(worker_options, with_parent, FLAG, "with-parent", "", "", 0, 0, "", "")                                        \
     ROW(worker_options, train, STRING, "train", "", "", 0, 0, "PROGRAM", "")                                           \
     ROW(worker_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                               \
@@ -117,6 +119,7 @@ static status work(const worker_options *o, const char *trainer, const char *dat
                               .endpoint = or_null(o->coordinator),
                               .run_folder = or_null(o->run),
                               .data_root = data_root,
+                              .yield_ms = o->grace * 1000,
                               .stay = o->stay,
                               .give_up_ms = o->give_up * 1000};
     TRY(place_choose(trainer, o->gpu, o->cpu, o->slots, &place));

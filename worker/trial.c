@@ -36,7 +36,9 @@ struct trial {
     end_cause why;        /* what the plan, or the kill, is for */
     bool killed, stopped; /* by us; it was asked to stop */
     bool closed, given;   /* the pipe; the last message */
-    int64_t epoch;        /* of the last iteration */
+    bool failed;          /* `failure` waits until the whole log is there */
+    trainer_message failure;
+    int64_t epoch; /* of the last iteration */
     int wait_status;
     int64_t peak_memory;
     char *nonsense; /* what was wrong with its last frame */
@@ -216,6 +218,7 @@ void trial_destroy(trial **t)
     close_descriptor(&(*t)->pipe);
     close_descriptor(&(*t)->output);
     bytes_free(&(*t)->unsent);
+    trainer_message_free(&(*t)->failure);
     free((*t)->nonsense);
     free(*t);
     *t = NULL;
@@ -268,7 +271,7 @@ int trial_poll(const trial *t, struct pollfd items[TRIAL_POLLS])
 
 int64_t trial_deadline_ms(const trial *t)
 {
-    if (t->closed || t->given || t->killed) return clock_ms() + look_again_ms;
+    if (t->closed || t->given || t->failed || t->killed) return clock_ms() + look_again_ms;
     int64_t stall = t->heard_ms > never - t->stall_ms ? never : t->heard_ms + t->stall_ms;
     return stall < t->kill_ms ? stall : t->kill_ms;
 }
@@ -286,25 +289,30 @@ static void read_output(trial *t)
     }
 }
 
-static trainer_message failure(trainer_reason reason, text *words)
+static trainer_message failed(trainer_reason reason, text *words)
 {
     trainer_message m = {.kind = TRAINER_FAILED, .reason = reason, .detail = text_take(words)};
     return m;
 }
 
-/* The last message of a trainer that left without one. */
-static trainer_message make_up(const trial *t)
+/* The last message of a trainer that has left: the failure that it told of, or one for it that told nothing. */
+static trainer_message make_up(trial *t)
 {
     text words = {0};
     int w = t->wait_status;
+    if (t->failed) {
+        trainer_message told = t->failure;
+        t->failure = (trainer_message){0};
+        return told;
+    }
     if (t->stopped) return (trainer_message){.kind = TRAINER_STOPPED, .epoch = t->epoch};
     if (t->why == END_STALL) {
         text_add(&words, "the trainer was killed: nothing was heard from it for %lld s", (long long)t->stall_ms / 1000);
-        return failure(REASON_STALL, &words);
+        return failed(REASON_STALL, &words);
     }
     if (t->nonsense) {
         text_add(&words, "the trainer was killed: %s", t->nonsense);
-        return failure(REASON_ERROR, &words);
+        return failed(REASON_ERROR, &words);
     }
     if (t->killed) text_add(&words, "the trainer closed its pipe without a result and went on: it was killed");
     else if (WIFSIGNALED(w) && WTERMSIG(w) == SIGKILL)
@@ -312,7 +320,7 @@ static trainer_message make_up(const trial *t)
     else if (WIFSIGNALED(w))
         text_add(&words, "the trainer ended by signal %d (%s)", WTERMSIG(w), strsignal(WTERMSIG(w)));
     else text_add(&words, "the trainer left without a result, with exit code %d", WEXITSTATUS(w));
-    return failure(REASON_CRASH, &words);
+    return failed(REASON_CRASH, &words);
 }
 
 /* Take notice of a message from the trainer itself. */
@@ -320,8 +328,9 @@ static void hear(trial *t, const trainer_message *m, int64_t now_ms)
 {
     t->heard_ms = now_ms;
     if (m->kind == TRAINER_ITERATION) t->epoch = m->epoch;
-    t->given = m->kind == TRAINER_DONE || m->kind == TRAINER_STOPPED || m->kind == TRAINER_FAILED;
-    if (t->given) plan_end(t, now_ms + leave_ms, END_LEAVING);
+    t->given = m->kind == TRAINER_DONE || m->kind == TRAINER_STOPPED;
+    t->failed = m->kind == TRAINER_FAILED;
+    if (t->given || t->failed) plan_end(t, now_ms + leave_ms, END_LEAVING);
 }
 
 static status next_frame(trial *t, int64_t now_ms, trainer_message *out)
@@ -329,11 +338,14 @@ static status next_frame(trial *t, int64_t now_ms, trainer_message *out)
     while (!t->closed) {
         status s = trainer_receive(t->reader, out);
         if (s == ERR_TIMEOUT) return s;
-        bool ours = s == OK && out->kind >= TRAINER_HELLO && !t->given;
-        if (ours) {
-            hear(t, out, now_ms);
-            return OK;
+        bool ours = s == OK && out->kind >= TRAINER_HELLO && !t->given && !t->failed;
+        if (ours) hear(t, out, now_ms);
+        if (ours && t->failed) {
+            t->failure = *out;
+            *out = (trainer_message){0};
+            continue;
         }
+        if (ours) return OK;
         if (s == OK) { /* nothing for a worker, or something after the last word */
             trainer_message_free(out);
             continue;
@@ -350,7 +362,7 @@ static status next_frame(trial *t, int64_t now_ms, trainer_message *out)
 
 static void follow_process(trial *t, int64_t now_ms)
 {
-    if (!t->closed && !t->given && now_ms - t->heard_ms >= t->stall_ms) plan_end(t, now_ms, END_STALL);
+    if (!t->closed && !t->given && !t->failed && now_ms - t->heard_ms >= t->stall_ms) plan_end(t, now_ms, END_STALL);
     if (now_ms >= t->kill_ms) kill_group(t);
     if (t->pid) reap(t, WNOHANG);
 }

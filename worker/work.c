@@ -8,8 +8,6 @@
 
 /* A trainer that is asked to stop has so long, and so long when the user is waiting at the keyboard. */
 static const int64_t stop_grace_ms = 30000, interrupt_grace_ms = 3000;
-/* To save a checkpoint when the machine is being taken away. */
-static const int64_t yield_grace_ms = 20000;
 /* A checkpoint that the coordinator does not send is done without after this. */
 static const int64_t resume_patience_ms = 60000;
 enum { MESSAGES_A_TURN = 100 };
@@ -214,7 +212,7 @@ void work_on_stop(client *c, envelope **e)
 void work_leave(client *c, client_leaving how)
 {
     c->leaving = how;
-    c->leave_ms = c->now_ms + (how == LEAVING_YIELD ? yield_grace_ms : interrupt_grace_ms);
+    c->leave_ms = c->now_ms + (how == LEAVING_YIELD ? c->o->yield_ms : interrupt_grace_ms);
     for (int64_t i = 0; i < c->place->slots; i++) {
         slot *s = &c->slots[i];
         if (!s->trial) {
