@@ -167,9 +167,9 @@ static void concat_copy(plain *p, const graph_node *n, bool forward)
 static int64_t pool_winner(const plain *p, const graph_node *n, int64_t b, int64_t c, int64_t y, int64_t x)
 {
     dims d = dims_of(p, n->in[0]);
-    int64_t half = n->pool / 2, best = -1;
-    for (int64_t r = y - half; r <= y + half; r++)
-        for (int64_t s = x - half; s <= x + half; s++) {
+    int64_t top = y * n->pool.stride - n->pool.pad, left = x * n->pool.stride - n->pool.pad, best = -1;
+    for (int64_t r = top; r < top + n->pool.size; r++)
+        for (int64_t s = left; s < left + n->pool.size; s++) {
             if (r < 0 || r >= d.h || s < 0 || s >= d.w) continue;
             int64_t k = at(d, b, c, r, s);
             if (best < 0 || p->value[n->in[0]][k] > p->value[n->in[0]][best]) best = k;

@@ -125,6 +125,18 @@ static status check_concat(const checker *c)
     return is_map(y) && channels == y->dim[1] ? OK : bad(c, "channels");
 }
 
+static status check_pool(const checker *c)
+{
+    const pool_parameters *p = &c->node->pool;
+    const shape *x = in_shape(c, 0), *y = out_shape(c);
+    if (p->size < 1 || p->stride < 1 || p->pad < 0 || 2 * p->pad > p->size) return bad(c, "parameters");
+    if (!is_map(x) || !is_map(y) || y->dim[0] != x->dim[0] || y->dim[1] != x->dim[1]) return bad(c, "shapes");
+    for (int i = 2; i < 4; i++)
+        if (x->dim[i] + 2 * p->pad < p->size || y->dim[i] != (x->dim[i] + 2 * p->pad - p->size) / p->stride + 1)
+            return bad(c, "the output's shape");
+    return OK;
+}
+
 /* Heads of a loss or decode: inputs 0 to levels - 1. */
 static status check_heads(const checker *c, const detect_parameters *d, int others)
 {
@@ -178,9 +190,7 @@ static status check_shapes(const checker *c)
     case OP_CONV: return check_conv(c);
     case OP_NORM: return check_norm(c);
     case OP_ADD: return shape_equal(x, in_shape(c, 1)) && shape_equal(x, y) ? OK : bad(c, "shapes");
-    case OP_MAXPOOL:
-        if (c->node->pool < 1 || c->node->pool % 2 == 0) return bad(c, "an odd size was expected");
-        return is_map(x) && shape_equal(x, y) ? OK : bad(c, "shapes");
+    case OP_MAXPOOL: return check_pool(c);
     case OP_ACTIVATION: return is_map(x) && shape_equal(x, y) ? OK : bad(c, "shapes");
     case OP_CONCAT: return check_concat(c);
     case OP_UPSAMPLE:

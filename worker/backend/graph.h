@@ -59,8 +59,8 @@ typedef enum op_kind {
     OP_ADD,        /* a, b -> y */
     OP_CONCAT,     /* a, b, ... -> y along C */
     OP_UPSAMPLE,   /* x -> y: nearest, times two */
-    OP_MAXPOOL, /* x -> y: k x k, stride 1, padded with minus infinity to the same size; the gradient goes to the first
-                      maximum of a window, row by row */
+    OP_MAXPOOL, /* x -> y: the maximum of each window, x padded with minus infinity; the gradient goes to the first maximum of a
+                      window, row by row */
     OP_LOSS,   /* raw predictions of each level (N, A * (5 + classes), H, W), targets (room, 6), count (1) -> items (4);
                       see loss_parameters */
     OP_DECODE, /* raw predictions of each level -> (N, rows, 5 + classes): boxes x y w h in pixels of the input,
@@ -78,6 +78,11 @@ enum { GRAPH_LEVELS = 4, GRAPH_ANCHORS = 8, GRAPH_INPUTS = 8 };
 typedef struct conv_parameters {
     int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, groups;
 } conv_parameters;
+
+/* Square windows; pad is at most half a window, so that each meets a pixel. Size k odd, stride 1, pad k / 2 keeps the size. */
+typedef struct pool_parameters {
+    int size, stride, pad;
+} pool_parameters;
 
 /* The detection heads: what OP_LOSS and OP_DECODE have in common. */
 typedef struct detect_parameters {
@@ -161,7 +166,7 @@ typedef struct graph_node {
             float eps, momentum;
         } norm;
         activation activation;
-        int pool; /* OP_MAXPOOL: k */
+        pool_parameters pool;
         loss_parameters loss;
         detect_parameters detect;
         nms_parameters nms;

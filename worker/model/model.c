@@ -88,7 +88,10 @@ status model_create(model_config *takes, model *out)
 {
     *out = (model){.config = *takes};
     *takes = (model_config){0};
-    for (size_t i = 0; i < out->config.count; i++) TRY(module_declare(out, (int)i));
+    for (size_t i = 0; i < out->config.count; i++) {
+        status s = module_declare(out, (int)i);
+        if (s != OK) return status_context(s, "layer %zu (line %d of the model yaml)", i, out->config.layers[i].line);
+    }
     TRY(array_new(&out->arena, (size_t)out->arena_count));
     fill_norms(out);
     TRY(find_strides(out));

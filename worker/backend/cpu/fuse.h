@@ -62,11 +62,11 @@ typedef struct fused {
     conv_parameters conv;
     int filters;
     fused_filter filter[FILTERS_MOST];
-    fused_norm norm; /* FUSED_POINT */
-    int activation;  /* FUSED_POINT: enum activation or ACTIVATION_NONE */
-    int add;         /* FUSED_POINT: map, -1: none */
-    int pool;
-    bool focus, resize; /* FUSED_INPUT */
+    fused_norm norm;      /* FUSED_POINT */
+    int activation;       /* FUSED_POINT: enum activation or ACTIVATION_NONE */
+    int add;              /* FUSED_POINT: map, -1: none */
+    pool_parameters pool; /* FUSED_POOL */
+    bool focus, resize;   /* FUSED_INPUT */
     int resize_height, resize_width;
     graph_node node; /* FUSED_LOSS, FUSED_DECODE, FUSED_NMS: its parameters and other tensors */
 } fused;

@@ -190,9 +190,11 @@ static status make_pool(plan *p, infer *t, const fused *op)
 {
     const map *x = &t->net.maps[op->in[0]];
     bool bf16 = p->precision == PRECISION_BF16;
-    pool_options o = {.size = op->kind == FUSED_POOL ? op->pool : 0, .images = 1, .blocks = x->blocks, .threads = 1};
+    pool_options o = {.window = op->pool, .images = 1, .blocks = x->blocks, .threads = 1};
     o.height = x->height;
     o.width = x->width;
+    o.out_height = t->net.maps[op->out].height;
+    o.out_width = t->net.maps[op->out].width;
     o.bf16 = bf16;
     o.x.offset = infer_offset(&t->at, op->in[0]);
     o.y.offset = infer_offset(&t->at, op->out);

@@ -312,61 +312,70 @@ static void upsample_backward(const void *dy, void *dx, bool bf16, int height, i
 
 /* ---- maximum pooling ---- */
 
-/* Along the rows, then along the columns: 2 k comparisons a pixel in place of k * k. */
-INLINE void pool_any(const void *x, void *y, int height, int width, int size, vec *rows, const bool bf16)
+/* Where the window of output `at` begins and ends, inside 0 to `count`. */
+INLINE void pool_range(const pool_shape *s, int at, int count, int *from, int *end)
 {
-    int half = size / 2;
-    for (int64_t i = 0; i < height; i++)
+    int first = at * s->window.stride - s->window.pad, last = first + s->window.size;
+    *from = first > 0 ? first : 0;
+    *end = last < count ? last : count;
+}
+
+/* Along the rows, then along the columns: 2 k comparisons a pixel in place of k * k. */
+INLINE void pool_any(const void *x, void *y, const pool_shape *s, vec *rows, const bool bf16)
+{
+    int from, end, width = s->out_width;
+    for (int64_t i = 0; i < s->height; i++)
         for (int j = 0; j < width; j++) {
-            int from = j > half ? j - half : 0, to = j + half < width ? j + half : width - 1;
-            vec most = load(x, bf16, i * width + from);
-            for (int k = from + 1; k <= to; k++) most = vmax(most, load(x, bf16, i * width + k));
+            pool_range(s, j, s->width, &from, &end);
+            vec most = load(x, bf16, i * s->width + from);
+            for (int k = from + 1; k < end; k++) most = vmax(most, load(x, bf16, i * s->width + k));
             rows[i * width + j] = most;
         }
-    for (int i = 0; i < height; i++) {
-        int from = i > half ? i - half : 0, to = i + half < height ? i + half : height - 1;
+    for (int i = 0; i < s->out_height; i++) {
+        pool_range(s, i, s->height, &from, &end);
         for (int64_t j = 0; j < width; j++) {
             vec most = rows[(int64_t)from * width + j];
-            for (int64_t k = from + 1; k <= to; k++) most = vmax(most, rows[k * width + j]);
+            for (int64_t k = from + 1; k < end; k++) most = vmax(most, rows[k * width + j]);
             store(y, bf16, (int64_t)i * width + j, most);
         }
     }
 }
 
-static void pool(const void *x, void *y, bool bf16, int height, int width, int size, float *room)
+static void pool(const void *x, void *y, bool bf16, const pool_shape *s, float *room)
 {
-    if (bf16) pool_any(x, y, height, width, size, (vec *)room, true);
-    else pool_any(x, y, height, width, size, (vec *)room, false);
+    if (bf16) pool_any(x, y, s, (vec *)room, true);
+    else pool_any(x, y, s, (vec *)room, false);
 }
 
 /* Lanes find their first maximum one by one: `left` are those that still look for it. */
-INLINE void pool_backward_any(const void *x, const void *y, const void *dy, void *dx, int height, int width, int size,
-                              vec *sums, const bool bf16)
+INLINE void pool_backward_any(const void *x, const void *y, const void *dy, void *dx, const pool_shape *s, vec *sums,
+                              const bool bf16)
 {
-    int half = size / 2;
-    memset(sums, 0, sizeof *sums * (size_t)height * (size_t)width);
-    for (int i = 0; i < height; i++)
-        for (int j = 0; j < width; j++) {
-            int64_t at = (int64_t)i * width + j;
+    int64_t pixels = (int64_t)s->height * s->width;
+    memset(sums, 0, sizeof *sums * (size_t)pixels);
+    for (int i = 0; i < s->out_height; i++)
+        for (int j = 0; j < s->out_width; j++) {
+            int64_t at = (int64_t)i * s->out_width + j;
             vec most = load(y, bf16, at), gradient = load(dy, bf16, at);
             mask left = ~(mask){0};
-            int top = i > half ? i - half : 0, bottom = i + half < height ? i + half : height - 1;
-            int first = j > half ? j - half : 0, last = j + half < width ? j + half : width - 1;
-            for (int r = top; r <= bottom; r++)
-                for (int64_t k = (int64_t)r * width + first; k <= (int64_t)r * width + last; k++) {
+            int top, bottom, first, last;
+            pool_range(s, i, s->height, &top, &bottom);
+            pool_range(s, j, s->width, &first, &last);
+            for (int r = top; r < bottom; r++)
+                for (int64_t k = (int64_t)r * s->width + first; k < (int64_t)r * s->width + last; k++) {
                     mask here = (load(x, bf16, k) == most) & left;
                     sums[k] += (vec)((mask)gradient & here);
                     left &= ~here;
                 }
         }
-    for (int64_t k = 0; k < (int64_t)height * width; k++) store(dx, bf16, k, sums[k]);
+    for (int64_t k = 0; k < pixels; k++) store(dx, bf16, k, sums[k]);
 }
 
-static void pool_backward(const void *x, const void *y, const void *dy, void *dx, bool bf16, int height, int width,
-                          int size, float *room)
+static void pool_backward(const void *x, const void *y, const void *dy, void *dx, bool bf16, const pool_shape *s,
+                          float *room)
 {
-    if (bf16) pool_backward_any(x, y, dy, dx, height, width, size, (vec *)room, true);
-    else pool_backward_any(x, y, dy, dx, height, width, size, (vec *)room, false);
+    if (bf16) pool_backward_any(x, y, dy, dx, s, (vec *)room, true);
+    else pool_backward_any(x, y, dy, dx, s, (vec *)room, false);
 }
 
 /* ---- conversions ---- */

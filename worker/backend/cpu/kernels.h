@@ -46,6 +46,11 @@ typedef struct update_run {
     bool adam, trained; /* not trained: only averaged */
 } update_run;
 
+typedef struct pool_shape {
+    pool_parameters window;
+    int height, width, out_height, out_width;
+} pool_shape;
+
 typedef struct kernels {
     const char *name;
     int block;
@@ -60,11 +65,11 @@ typedef struct kernels {
     /* Nearest times two: y has 2h * 2w pixels; and dx = the sum of each four of dy. */
     void (*upsample)(const void *x, void *y, bool bf16, int height, int width);
     void (*upsample_backward)(const void *dy, void *dx, bool bf16, int height, int width);
-    /* size * size maximum, stride 1, same size. `room`: a panel of float. */
-    void (*pool)(const void *x, void *y, bool bf16, int height, int width, int size, float *room);
+    /* The maximum of each window. `room`: height * max(width, out_width) vectors of float. */
+    void (*pool)(const void *x, void *y, bool bf16, const pool_shape *s, float *room);
     /* dx = dy at the first maximum of each window. */
-    void (*pool_backward)(const void *x, const void *y, const void *dy, void *dx, bool bf16, int height, int width,
-                          int size, float *room);
+    void (*pool_backward)(const void *x, const void *y, const void *dy, void *dx, bool bf16, const pool_shape *s,
+                          float *room);
     void (*to_bf16)(const float *from, uint16_t *to, int64_t count);
     void (*from_bf16)(const uint16_t *from, float *to, int64_t count);
     void (*update)(const update_run *u, int64_t first, int64_t end);

@@ -65,18 +65,23 @@ static int add_node(maker *m, graph_node n, shape out)
     return n.out[0];
 }
 
-static int add_conv(maker *m, int x, int channels, int kernel, int stride, int groups, bool bias)
+static int add_conv_of(maker *m, int x, int channels, conv_parameters k, bool bias)
 {
     shape s = shape_at(m, x);
-    double bound = 1.5 / sqrt((double)(s.dim[1] / groups * kernel * kernel));
-    graph_node n = {.kind = OP_CONV, .inputs = 3, .in = {x, -1, -1}};
-    n.conv = (conv_parameters){kernel, kernel, stride, stride, kernel / 2, kernel / 2, groups};
-    n.in[1] = add_weight(m, shape_of(4, channels, s.dim[1] / groups, kernel, kernel), -bound, bound, true);
+    double bound = 1.5 / sqrt((double)(s.dim[1] / k.groups * k.kernel_h * k.kernel_w));
+    graph_node n = {.kind = OP_CONV, .inputs = 3, .in = {x, -1, -1}, .conv = k};
+    n.in[1] = add_weight(m, shape_of(4, channels, s.dim[1] / k.groups, k.kernel_h, k.kernel_w), -bound, bound, true);
     if (bias) n.in[2] = add_weight(m, shape_of(1, channels, 0, 0, 0), -0.5, 0.5, true);
     s.dim[1] = channels;
-    s.dim[2] = (s.dim[2] + 2 * (kernel / 2) - kernel) / stride + 1;
-    s.dim[3] = (s.dim[3] + 2 * (kernel / 2) - kernel) / stride + 1;
+    s.dim[2] = (s.dim[2] + 2 * k.pad_h - k.kernel_h) / k.stride_h + 1;
+    s.dim[3] = (s.dim[3] + 2 * k.pad_w - k.kernel_w) / k.stride_w + 1;
     return add_node(m, n, s);
+}
+
+static int add_conv(maker *m, int x, int channels, int kernel, int stride, int groups, bool bias)
+{
+    return add_conv_of(m, x, channels,
+                       (conv_parameters){kernel, kernel, stride, stride, kernel / 2, kernel / 2, groups}, bias);
 }
 
 static int add_norm(maker *m, int x)
@@ -130,7 +135,7 @@ static int add_layer(maker *m)
     int x = m->maps[below(m, m->count)];
     shape s = shape_at(m, x);
     static const int channels[] = {4, 8, 16, 24, 32, 5};
-    switch (below(m, 10)) {
+    switch (below(m, 11)) {
     case 0: return add_conv(m, x, channels[below(m, 6)], 1, 1, 1, true);
     case 1:
     case 2: return add_activation(m, add_norm(m, add_conv(m, x, channels[below(m, 6)], 3, 1 + below(m, 2), 1, false)));
@@ -148,7 +153,12 @@ static int add_layer(maker *m)
         return like >= 0 && below(m, 3) ? add_node(m, n, shape_at(m, y)) : y;
     }
     case 7: {
-        graph_node n = {.kind = OP_MAXPOOL, .inputs = 1, .in = {x}, .pool = 3 + 2 * below(m, 2)};
+        static const pool_parameters pools[] = {{3, 1, 1}, {5, 1, 2}, {2, 2, 0}, {3, 2, 1}, {2, 1, 1}, {3, 3, 0}};
+        graph_node n = {.kind = OP_MAXPOOL,
+                        .inputs = 1,
+                        .in = {x},
+                        .pool = pools[below(m, s.dim[2] < 4 || s.dim[3] < 4 ? 2 : 6)]};
+        for (int i = 2; i < 4; i++) s.dim[i] = (s.dim[i] + 2 * n.pool.pad - n.pool.size) / n.pool.stride + 1;
         return add_node(m, n, s);
     }
     case 8: {
@@ -157,6 +167,13 @@ static int add_layer(maker *m)
         s.dim[2] *= 2;
         s.dim[3] *= 2;
         return add_node(m, n, s);
+    }
+    case 9: { /* across, then down */
+        int stride = 1 + below(m, 2);
+        int y = add_conv_of(m, x, 8, (conv_parameters){1, 3, 1, stride, 0, 1, 1}, false);
+        y = add_activation(m, add_norm(m, y));
+        y = add_conv_of(m, y, channels[below(m, 5)], (conv_parameters){3, 1, stride, 1, 1, 0, 1 + below(m, 2)}, false);
+        return add_activation(m, add_norm(m, y));
     }
     default: return add_activation(m, add_norm(m, x));
     }

@@ -21,9 +21,10 @@ status pool_create(device *d, const pool_options *options, pool **out)
     p->o = *options;
     p->k = d->kernels;
     p->in_panel = (int64_t)options->height * options->width * d->kernels->block * (options->bf16 ? 2 : 4);
-    p->out_panel = options->size ? p->in_panel : 4 * p->in_panel;
-    p->room_size = (int64_t)options->height * options->width * d->kernels->block;
-    if (!options->size) return OK;
+    p->out_panel = (int64_t)options->out_height * options->out_width * d->kernels->block * (options->bf16 ? 2 : 4);
+    if (!options->window.size) return OK;
+    int wider = options->width > options->out_width ? options->width : options->out_width;
+    p->room_size = (int64_t)options->height * wider * d->kernels->block;
     size_t bytes = (size_t)(p->room_size * d->threads) * sizeof *p->room;
     p->room = aligned_alloc(64, (bytes + 63) / 64 * 64);
     return p->room ? OK : FAIL(ERR_MEMORY, "out of memory: %zu bytes for pooling", bytes);
@@ -53,8 +54,9 @@ static void run_panel(const pool_call *call, int image, int block, float *room)
     char *y = call->arena + o->y.offset + image * o->y.image_stride + out;
     char *dy = call->arena + o->dy.offset + image * o->dy.image_stride + out;
     char *dx = call->arena + o->dx.offset + image * o->dx.image_stride + in;
-    if (o->size && call->backward) p->k->pool_backward(x, y, dy, dx, o->bf16, o->height, o->width, o->size, room);
-    else if (o->size) p->k->pool(x, y, o->bf16, o->height, o->width, o->size, room);
+    const pool_shape s = {o->window, o->height, o->width, o->out_height, o->out_width};
+    if (o->window.size && call->backward) p->k->pool_backward(x, y, dy, dx, o->bf16, &s, room);
+    else if (o->window.size) p->k->pool(x, y, o->bf16, &s, room);
     else if (call->backward) p->k->upsample_backward(dy, dx, o->bf16, o->height, o->width);
     else p->k->upsample(x, y, o->bf16, o->height, o->width);
 }

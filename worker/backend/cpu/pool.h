@@ -8,8 +8,9 @@
 typedef struct pool pool;
 
 typedef struct pool_options {
-    int size;                          /* of the window; 0: upsampling times two */
+    pool_parameters window;            /* of size 0: upsampling times two */
     int images, blocks, height, width; /* of the input */
+    int out_height, out_width;
     bool bf16;
     view x, y, dy, dx;
     int threads;

@@ -198,9 +198,11 @@ static status make_pool(plan *p, train *t, int index)
     const fused *op = &t->net.ops[index];
     const map *x = &t->net.maps[op->in[0]];
     const map_places *out = &t->at.maps[op->out];
-    pool_options o = {.size = op->kind == FUSED_POOL ? op->pool : 0, .images = x->images, .blocks = x->blocks};
+    pool_options o = {.window = op->pool, .images = x->images, .blocks = x->blocks};
     o.height = x->height;
     o.width = x->width;
+    o.out_height = t->net.maps[op->out].height;
+    o.out_width = t->net.maps[op->out].width;
     o.bf16 = t->at.bf16;
     o.threads = p->d->threads;
     o.x = view_of(t, &t->at.maps[op->in[0]].value, op->in[0]);
