@@ -21,11 +21,11 @@ CPPFLAGS += -I. -I$(BUILD)/generated -D_GNU_SOURCE -DMENDEL_VERSION='"$(VERSION)
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -fno-math-errno -ffp-contract=off -fPIC -fno-semantic-interposition -pthread $(SANITIZER)
 LDFLAGS  += -pthread -rdynamic $(SANITIZER)
+comma := ,
 ifneq ($(SANITIZE),)
   SANITIZER = -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
   BUILD    := build/$(subst $(comma),-,$(SANITIZE))
 endif
-comma := ,
 
 MACHINE := $(shell uname -m)
 
