@@ -53,9 +53,11 @@ static void add_best(text *out, const trials *t)
         return;
     }
     double f = member_fitness(&t->members, best);
-    text_add(out, "best         %.4f (", f);
+    char words[VIEW_NUMBER_ROOM];
+    text_add(out, "best         %s (", view_number(f, false, words));
     add_member(out, best);
-    if (first && first != best) text_add(out, ", %+.4f over candidate 1", f - member_fitness(&t->members, first));
+    if (first && first != best)
+        text_add(out, ", %s over candidate 1", view_number(f - member_fitness(&t->members, first), true, words));
     text_add(out, ")\n");
 }
 
@@ -142,8 +144,9 @@ static status add_row(table *t, const looking *l, const store_candidate *c)
     text_add(row[1], "%s", candidate_state_name(c->state));
     text_add(row[2], "%lld", (long long)c->attempts);
     if (c->result_count == RESULT_COUNT) {
-        text_add(row[3], "%.4f", fitness(c->results, l->spec.fitness));
-        for (int i = 0; i < FITNESS_TERMS; i++) text_add(row[4 + i], "%.4f", c->results[i]);
+        char words[VIEW_NUMBER_ROOM];
+        text_add(row[3], "%s", view_number(fitness(c->results, l->spec.fitness), false, words));
+        for (int i = 0; i < FITNESS_TERMS; i++) text_add(row[4 + i], "%s", view_number(c->results[i], false, words));
     }
     if (a && a->seconds > 0) text_add(row[8], "%.1f", a->seconds);
     if (a && a->host) text_add(row[9], "%s", a->host);
@@ -199,9 +202,9 @@ status command_best(looking *l, text *out)
     double f = member_fitness(p, best);
     text_add(out, "\n# Best: ");
     add_member(out, best);
-    text_add(out, ", fitness %.6f", f);
-    if (first && first != best) text_add(out, ", %+.6f over candidate 1", f - member_fitness(p, first));
-    text_add(out, "\n# P %.4f  R %.4f  mAP@.5 %.4f  mAP@.5:.95 %.4f\n# Train with it:\n#   ", best->results[0],
+    text_add(out, ", fitness %.6g", f);
+    if (first && first != best) text_add(out, ", %+.6g over candidate 1", f - member_fitness(p, first));
+    text_add(out, "\n# P %.4g  R %.4g  mAP@.5 %.4g  mAP@.5:.95 %.4g\n# Train with it:\n#   ", best->results[0],
              best->results[1], best->results[2], best->results[3]);
     TRY(view_train_command(&l->spec, l->folder, out));
     text_add(out, "\n");

@@ -220,7 +220,7 @@ static void best_can_be_trained_with(void **state)
     hyp_space_default(&space);
     if (hyp_parse("best", o.printed, &space, values) != OK) fail_msg("%s:\n%s", status_message(), o.printed);
     assert_true(text_starts_with(o.printed, "# Hyperparameter Evolution Results\n# Generations: "));
-    const char *const words[] = {"\n# Best: candidate 10, fitness 0.192500, +0.049500 over candidate 1\n",
+    const char *const words[] = {"\n# Best: candidate 10, fitness 0.1925, +0.0495 over candidate 1\n",
                                  "\n# Train with it:\n#   train --data data/coco128.yaml --cfg yolov5s.yaml ",
                                  "/hyp_evolved.yaml\n"};
     for (size_t i = 0; i < 3; i++)

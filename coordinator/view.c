@@ -51,6 +51,14 @@ void view_time(double seconds, char words[VIEW_TIME_ROOM])
     else snprintf(words, VIEW_TIME_ROOM, "%ld d %ld h", hours / 24, hours % 24);
 }
 
+const char *view_number(double value, bool with_sign, char words[VIEW_NUMBER_ROOM])
+{
+    bool small = value != 0 && fabs(value) < 0.001;
+    if (with_sign) snprintf(words, VIEW_NUMBER_ROOM, small ? "%+.3g" : "%+.4f", value);
+    else snprintf(words, VIEW_NUMBER_ROOM, small ? "%.3g" : "%.4f", value);
+    return words;
+}
+
 /* Append a text that may come from elsewhere: what would move the cursor becomes a question mark. */
 static void add_clean(text *out, const char *words)
 {
@@ -64,10 +72,12 @@ static void add_clean(text *out, const char *words)
 static void add_best(text *out, const view_state *s)
 {
     if (!s->best || !isfinite(s->best_fitness)) return;
-    text_add(out, ", best %.4f (", s->best_fitness);
+    char words[VIEW_NUMBER_ROOM];
+    text_add(out, ", best %s (", view_number(s->best_fitness, false, words));
     if (s->best > 0) text_add(out, "candidate %lld", (long long)s->best);
     else text_add(out, "imported row %lld", -(long long)s->best);
-    if (s->best != 1 && isfinite(s->base_fitness)) text_add(out, ", %+.4f", s->best_fitness - s->base_fitness);
+    if (s->best != 1 && isfinite(s->base_fitness))
+        text_add(out, ", %s", view_number(s->best_fitness - s->base_fitness, true, words));
     text_add(out, ")");
 }
 

@@ -54,6 +54,10 @@ void view_destroy(view **v);
 enum { VIEW_TIME_ROOM = 32 };
 void view_time(double seconds, char words[VIEW_TIME_ROOM]);
 
+/* A fitness or a difference of two (then with its sign): four decimals, or where those would say nothing, three digits. */
+enum { VIEW_NUMBER_ROOM = 32 };
+const char *view_number(double value, bool with_sign, char words[VIEW_NUMBER_ROOM]);
+
 /* ---- at the end ---- */
 
 /* Append what a run has come to: the best hyperparameters with the changed ones marked, their gain over the start, where the

@@ -152,20 +152,21 @@ static void add_gain(text *out, const population *p, const member *best)
 {
     const member *start = find_start(p);
     double f = member_fitness(p, best);
+    char words[VIEW_NUMBER_ROOM];
     text_add(out, "best: ");
     add_name(out, best);
-    text_add(out, ", fitness %.4f", f);
+    text_add(out, ", fitness %s", view_number(f, false, words));
     if (start == best) text_add(out, ", the start itself: nothing bred was better");
     else if (start) {
         double from = member_fitness(p, start);
-        text_add(out, ", %+.4f", f - from);
+        text_add(out, ", %s", view_number(f - from, true, words));
         if (from > 0) text_add(out, " (%+.1f %%)", 100 * (f - from) / from);
         text_add(out, " over the start (");
         add_name(out, start);
-        text_add(out, ", %.4f)", from);
+        text_add(out, ", %s)", view_number(from, false, words));
     }
     const double *r = best->results;
-    text_add(out, "\n  P %.4f  R %.4f  mAP@.5 %.4f  mAP@.5:.95 %.4f\n\n", r[0], r[1], r[2], r[3]);
+    text_add(out, "\n  P %.4g  R %.4g  mAP@.5 %.4g  mAP@.5:.95 %.4g\n\n", r[0], r[1], r[2], r[3]);
 }
 
 static void add_hyps(text *out, const run_spec *spec, const member *best)

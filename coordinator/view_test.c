@@ -77,6 +77,18 @@ static void times_are_said_as_people_do(void **state)
     }
 }
 
+static void small_numbers_keep_their_digits(void **state)
+{
+    (void)state;
+    char words[VIEW_NUMBER_ROOM];
+    assert_string_equal(view_number(0.41236, false, words), "0.4124");
+    assert_string_equal(view_number(0, false, words), "0.0000");
+    assert_string_equal(view_number(0.00012345, false, words), "0.000123");
+    assert_string_equal(view_number(-2.5e-7, true, words), "-2.5e-07");
+    assert_string_equal(view_number(0.25, true, words), "+0.2500");
+    assert_string_equal(view_number(NAN, false, words), "nan");
+}
+
 static void a_plain_line_says_what_happens(void **state)
 {
     (void)state;
@@ -377,7 +389,7 @@ static void the_closing_report_says_what_came_of_it(void **state)
     assert_true(
         text_starts_with(said,
                          "best: candidate 2, fitness 0.5000, +0.1000 (+25.0 %) over the start (candidate 1, 0.4000)\n"
-                         "  P 0.5000  R 0.6000  mAP@.5 0.5000  mAP@.5:.95 0.5000\n\n"
+                         "  P 0.5  R 0.6  mAP@.5 0.5  mAP@.5:.95 0.5\n\n"
                          "  * lr0           0.0123      was 0.01\n"
                          "    lrf           0.2\n"));
     assert_non_null(strstr(said, "\nfiles:\n  runs/evolve/evolve.txt\n  runs/evolve/hyp_evolved.yaml\n"
