@@ -418,11 +418,17 @@ static void the_closing_report_says_what_came_of_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(times_are_said_as_people_do),       cmocka_unit_test(a_plain_line_says_what_happens),
-        cmocka_unit_test(plain_lines_do_not_flood),          cmocka_unit_test(the_time_left_follows_the_last_results),
-        cmocka_unit_test(a_block_is_redrawn_in_place),       cmocka_unit_test(a_block_says_what_holds_it_up),
-        cmocka_unit_test(a_block_fits_its_terminal),         cmocka_unit_test(a_quiet_program_shows_nothing),
-        cmocka_unit_test(the_command_trains_as_the_run_did), cmocka_unit_test(the_closing_report_says_what_came_of_it),
+        cmocka_unit_test(times_are_said_as_people_do),
+        cmocka_unit_test(small_numbers_keep_their_digits),
+        cmocka_unit_test(a_plain_line_says_what_happens),
+        cmocka_unit_test(plain_lines_do_not_flood),
+        cmocka_unit_test(the_time_left_follows_the_last_results),
+        cmocka_unit_test(a_block_is_redrawn_in_place),
+        cmocka_unit_test(a_block_says_what_holds_it_up),
+        cmocka_unit_test(a_block_fits_its_terminal),
+        cmocka_unit_test(a_quiet_program_shows_nothing),
+        cmocka_unit_test(the_command_trains_as_the_run_did),
+        cmocka_unit_test(the_closing_report_says_what_came_of_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
