@@ -177,17 +177,17 @@ static void check_gradient(const world *w, int level)
 static void compare_loss(world *w)
 {
     double want[LOSS_ITEMS];
-    float first[DETECT_LOSS_ITEMS];
+    float first[LOSS_ITEMS];
     plain(w, want);
     for (int layout = 0; layout < LAYOUTS; layout++)
         for (int threads = 1; threads <= 5; threads += 2) {
             detect_loss *loss;
-            float items[DETECT_LOSS_ITEMS];
+            float items[LOSS_ITEMS];
             lay_out(w, layout);
             assert_int_equal(detect_loss_create(&w->p, w->view, w->count, threads, &loss), OK);
             assert_int_equal(detect_loss_run(loss, w->targets, w->count, items), OK);
             detect_loss_destroy(&loss);
-            for (int k = 0; k < DETECT_LOSS_ITEMS; k++)
+            for (int k = 0; k < LOSS_ITEMS; k++)
                 if (!(fabs((double)items[k] - want[k]) <= 1e-5 * fabs(want[k])))
                     fail_msg("item %d: %.9g, expected %.9g", k, (double)items[k], want[k]);
             for (int i = 0; i < w->p.detect.levels; i++) check_gradient(w, i);
@@ -229,12 +229,11 @@ static void a_loss_runs_again_with_other_targets(void **state)
     assert_int_equal(detect_loss_create(&w.p, w.view, 50, 2, &loss), OK);
     for (int count = 50; count >= 0; count -= 10) {
         double want[LOSS_ITEMS];
-        float items[DETECT_LOSS_ITEMS];
+        float items[LOSS_ITEMS];
         w.count = count;
         plain(&w, want);
         assert_int_equal(detect_loss_run(loss, w.targets, count, items), OK);
-        for (int k = 0; k < DETECT_LOSS_ITEMS; k++)
-            assert_true(fabs((double)items[k] - want[k]) <= 1e-5 * fabs(want[k]));
+        for (int k = 0; k < LOSS_ITEMS; k++) assert_true(fabs((double)items[k] - want[k]) <= 1e-5 * fabs(want[k]));
         for (int i = 0; i < w.p.detect.levels; i++) check_gradient(&w, i);
     }
     detect_loss_destroy(&loss);
@@ -286,7 +285,7 @@ static void a_prediction_that_is_no_number_gives_items_that_are_none(void **stat
         for (int layout = 0; layout < LAYOUTS; layout++) {
             world w;
             detect_loss *loss;
-            float items[DETECT_LOSS_ITEMS];
+            float items[LOSS_ITEMS];
             world_start(&w, 6, 2, 3, 3, 1, 20);
             for (size_t k = 0; k < values_of(&w, 1); k++) w.raw[1][k] = bad[b];
             lay_out(&w, layout);
@@ -305,7 +304,7 @@ static void bad_targets_and_views_are_refused(void **state)
     static const float bad[] = {-1, 2, NAN, INFINITY};
     world w;
     detect_loss *loss;
-    float items[DETECT_LOSS_ITEMS] = {7};
+    float items[LOSS_ITEMS] = {7};
     world_start(&w, 7, 2, 3, 2, 1, 8);
     lay_out(&w, 1);
     assert_int_equal(detect_loss_create(&w.p, w.view, 8, 1, &loss), OK);
@@ -432,7 +431,7 @@ static int naive(const nms_parameters *p, const float *decoded, int rows, int cl
     for (int i = 0, kept = 0; i < n && kept < p->most; i++) {
         if (boxes[i].gone) continue;
         kept++;
-        float *to = out + count * DETECT_BOX;
+        float *to = out + count * NMS_BOX;
         double sum[4] = {0}, weights = 0;
         int others = 0;
         memcpy(to, boxes[i].box, sizeof boxes[i].box);
@@ -472,7 +471,7 @@ static float *random_rows(keyed_rng *r, int rows, int classes, float spread)
 
 static void check_nms(const nms_parameters *p, const float *decoded, int images, int rows, int classes)
 {
-    size_t room = (size_t)p->most * DETECT_BOX, step = (size_t)rows * (size_t)(5 + classes);
+    size_t room = (size_t)p->most * NMS_BOX, step = (size_t)rows * (size_t)(5 + classes);
     float *got = get((size_t)images * room, sizeof *got), *want = get(room, sizeof *want);
     int *counts = get((size_t)images, sizeof *counts);
     for (int threads = 1; threads <= 3; threads++) {
@@ -484,12 +483,12 @@ static void check_nms(const nms_parameters *p, const float *decoded, int images,
         for (int n = 0; n < images; n++) {
             int count = naive(p, decoded + (size_t)n * step, rows, classes, want);
             if (counts[n] != count) fail_msg("image %d: %d boxes, expected %d", n, counts[n], count);
-            for (size_t k = 0; k < (size_t)count * DETECT_BOX; k++) {
+            for (size_t k = 0; k < (size_t)count * NMS_BOX; k++) {
                 float a = got[(size_t)n * room + k];
                 if (p->merge ? !(fabsf(a - want[k]) <= 1e-4f) : a != want[k])
                     fail_msg("image %d, value %zu: %g, expected %g", n, k, (double)a, (double)want[k]);
             }
-            for (size_t k = (size_t)count * DETECT_BOX; k < room; k++) assert_true(got[(size_t)n * room + k] == 0);
+            for (size_t k = (size_t)count * NMS_BOX; k < room; k++) assert_true(got[(size_t)n * room + k] == 0);
         }
     }
     free(got);
@@ -551,7 +550,7 @@ static void empty_and_odd_rows_do_no_harm(void **state)
     keyed_rng r;
     keyed_seed(&r, 12, 0, 0);
     nms_parameters p = {.min_score = 0.001f, .max_iou = 0.6, .most = 30, .multi_label = true};
-    float boxes[30 * DETECT_BOX];
+    float boxes[30 * NMS_BOX];
     int counts[1];
     detect_nms *nms;
     assert_int_equal(detect_nms_create(&p, 2, 1, &nms), OK);
@@ -580,7 +579,7 @@ static void finding_is_decoding_and_suppression_in_one(void **state)
         nms_parameters p = {.min_score = n < 4 ? 0.001f : 0.4f, .max_iou = 0.6, .most = 300, .multi_label = n % 2 == 0};
         lay_out(&w, n % LAYOUTS);
         int64_t rows = detect_rows(w.view, &w.p.detect);
-        size_t room = (size_t)p.most * DETECT_BOX;
+        size_t room = (size_t)p.most * NMS_BOX;
         float *decoded = get((size_t)(3 * rows * row_of(&w)), sizeof *decoded);
         float *one = get(3 * room, sizeof *one), *two = get(3 * room, sizeof *two);
         int counts[2][3];
