@@ -31,6 +31,8 @@
     ROW(train_options, multi_scale, FLAG, "multi-scale", "", "", 0, 0, "", "vary the picture size by +/- 50 %")        \
     ROW(train_options, single_cls, FLAG, "single-cls", "", "", 0, 0, "", "take all classes for one")                   \
     ROW(train_options, adam, FLAG, "adam", "", "", 0, 0, "", "Adam instead of SGD")                                    \
+    ROW(train_options, freeze, STRING, "freeze", "", "", 0, 0, "PART,...",                                             \
+        "do not train parameters with one of these parts in their names, such as model.0.,model.1.")                   \
     ROW(train_options, logdir, STRING, "logdir", "project", "runs/", 0, 0, "FOLDER", "where run folders go")           \
     ROW(train_options, workers, INT, "workers", "", "8", 0, 1024, "N", "most threads that read pictures")              \
     ROW(train_options, seed, INT, "seed", "", "1", 0, 4294967295.0, "N",                                               \

@@ -17,6 +17,7 @@ typedef struct train_options {
     bool nosave, notest, noautoanchor, cache_images, image_weights;
     char *name, *device;
     bool multi_scale, single_cls, adam;
+    char *freeze;
     char *logdir;
     int64_t workers;
     int64_t seed, threads;
@@ -32,7 +33,7 @@ typedef struct train_options {
 typedef enum train_precision { TRAIN_AUTO, TRAIN_FP32, TRAIN_BF16, TRAIN_FP16 } train_precision;
 typedef enum train_label_rules { LABELS_MENDEL, LABELS_REFERENCE } train_label_rules;
 
-enum { TRAIN_ROWS = 30 };
+enum { TRAIN_ROWS = 31 };
 extern const option_row train_rows[TRAIN_ROWS];
 
 /* A section over `o`; `given` may be NULL or has TRAIN_ROWS flags. */

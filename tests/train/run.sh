@@ -100,6 +100,51 @@ check "--single-cls takes all for one" train --logdir single --single-cls --epoc
 check "picture sizes are rounded up with a warning" train --logdir rounded --img-size 50 --epochs 1
 check "... which says so" grep -q 'img-size 50 must be a multiple of .* 32, made it 64' output
 
+cat >every.yaml <<'END'
+nc: 3
+depth_multiple: 0.33
+width_multiple: 0.25
+anchors: [[10,13, 16,30, 33,23], [30,61, 62,45, 59,119]]
+backbone:
+  - [-1, 1, Conv, [64, 3, 1]]
+  - [-1, 1, nn.MaxPool2d, [2, 2]]
+  - [-1, 1, CrossConv, [128, 3, 1, 1, 1.0, True]]
+  - [-1, 1, nn.MaxPool2d, [2, 2, 0]]
+  - [-1, 1, MixConv2d, [128]]
+  - [-1, 3, C3, [128]]
+  - [-1, 1, DWConv, [256, 3, 2]]
+  - [-1, 1, nn.BatchNorm2d, []]
+  - [-1, 1, Bottleneck, [256]]
+  - [-1, 1, SPP, [256]]
+head:
+  - [-1, 1, nn.Conv2d, [128, 1, 1]]
+  - [-1, 1, nn.Upsample, [None, 2, nearest]]
+  - [[-1, 5], 1, Concat, [1]]
+  - [-1, 1, BottleneckCSP, [128, False]]
+  - [[13, 9], 1, Detect, [nc, anchors]]
+END
+cat >later.yaml <<'END'
+nc: 3
+depth_multiple: 0.33
+width_multiple: 0.125
+activation: nn.SiLU()
+anchors: [[10,13, 16,30, 33,23], [30,61, 62,45, 59,119]]
+backbone:
+  - [-1, 1, Conv, [64, 6, 2, 2]]
+  - [-1, 1, Conv, [128, 3, 2]]
+  - [-1, 3, C3, [128]]
+  - [-1, 1, Conv, [256, 3, 2]]
+  - [-1, 1, SPPF, [256, 5]]
+head:
+  - [[2, 4], 1, Detect, [nc, anchors]]
+END
+check "a model of every module trains" train --logdir every --cfg every.yaml --epochs 1
+check "a model of a later release trains" train --logdir later --cfg later.yaml --epochs 1
+check "frozen parameters are named" train --logdir frozen --freeze model.0.,model.1. --epochs 1
+check "... each of them" [ "$(grep -c '^freezing model\.[01]\.' output)" = 6 ]
+check "it goes on from weights of its own" train --logdir tuned --weights whole/exp0/weights/best.pt --epochs 1
+check "... all of them" grep -Eq 'Transferred ([0-9]+)/[0-9]+ items from whole/exp0/weights/best.pt' output
+
 help() { "$programs/train" --help >output 2>&1 && grep -q -- '--batch-size' output && ! grep -q candidate-fd output; }
 man() { "$programs/train" --man >output 2>&1 && head -n 1 output | grep -q '^\.TH' && grep -q 'batch.*size' output; }
 version() { "$programs/train" --version | grep -Eq '^mendel-train [0-9]+\.[0-9]+'; }
@@ -206,6 +251,7 @@ refuse "a layer that reads from nowhere names its line" from.yaml:17 --cfg from.
 sed 's/\[-1, 1, SPP.*/[[4, 5], 1, Concat, [1]]/' tiny.yaml >sizes.yaml
 refuse "layers that do not go together name their line" "line 15" --cfg sizes.yaml
 refuse "a missing model yaml" missing.yaml --cfg missing.yaml
+refuse "frozen parts that are not there" "no parameter has 'nothing' in its name" --freeze nothing
 refuse "neither model nor weights" "--cfg or --weights" --cfg ''
 
 head -c 20000 whole/exp0/weights/last.pt >truncated.pt

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "common/log.h"
 #include "common/rng.h"
 #include "worker/model/modules.h"
 
@@ -123,6 +124,32 @@ detect_parameters model_heads(const model *m)
     return d;
 }
 
+static size_t freeze_part(model *m, const char *part, size_t length)
+{
+    size_t found = 0;
+    for (size_t i = 0; length && i < m->count; i++) {
+        weight *w = &m->weights[i];
+        if (w->kind != WEIGHT_PARAMETER || !memmem(w->name, strlen(w->name), part, length)) continue;
+        if (!w->frozen) log_info("freezing %s", w->name);
+        w->frozen = true;
+        found++;
+    }
+    return found;
+}
+
+status model_freeze(model *m, const char *parts)
+{
+    for (const char *part = parts; *part;) {
+        size_t length = strcspn(part, ",");
+        if (!freeze_part(m, part, length))
+            return FAIL(ERR_ARGUMENT, "--freeze: no parameter has '%.*s' in its name", (int)length, part);
+        part += length + (part[length] == ',');
+    }
+    for (size_t i = 0; i < m->count; i++)
+        if (m->weights[i].kind == WEIGHT_PARAMETER && !m->weights[i].frozen) return OK;
+    return FAIL(ERR_ARGUMENT, "--freeze %s leaves nothing to train", parts);
+}
+
 status model_segments(const model *m, update_segment **segments, int *count)
 {
     *count = 0;
@@ -130,7 +157,7 @@ status model_segments(const model *m, update_segment **segments, int *count)
     for (size_t i = 0; i < m->count; i++) {
         const weight *w = &m->weights[i];
         if (w->kind == WEIGHT_COUNTER || w->kind == WEIGHT_ANCHORS) continue;
-        int group = w->kind == WEIGHT_STATE ? -1 : model_group(w);
+        int group = w->kind == WEIGHT_STATE || w->frozen ? -1 : model_group(w);
         update_segment *last = *count ? &(*segments)[*count - 1] : NULL;
         int64_t elements = shape_count(&w->shape);
         if (last && last->group == group && last->offset + last->count == w->offset) last->count += elements;

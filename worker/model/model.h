@@ -22,6 +22,7 @@ typedef struct weight {
     shape shape;
     int64_t offset; /* in the arena, in elements; of a counter -1 */
     int layer;
+    bool frozen; /* a parameter that is not trained */
 } weight;
 
 typedef struct model {
@@ -54,6 +55,10 @@ int model_group(const weight *w);
 detect_parameters model_heads(const model *m);
 /* Set all anchors (pixels; levels x anchors x 2). */
 void model_set_anchors(model *m, const float *pixels);
+/* Keep parameters as they are: those with one of the parts in their names, which are separated by commas (train.py's `freeze`, which
+ * undoes it a few lines further on). Norms inside still move their running statistics. ERR_ARGUMENT for a part that is in no name,
+ * or when nothing is left to train. */
+status model_freeze(model *m, const char *parts);
 /* Runs of weights that are updated alike, for OP_UPDATE. The caller frees *segments. ERR_MEMORY. */
 status model_segments(const model *m, update_segment **segments, int *count);
 

@@ -95,6 +95,32 @@ static void segments_cover_every_weight_once(void **state)
     model_free(&m);
 }
 
+static void frozen_parameters_are_averaged_only(void **state)
+{
+    (void)state;
+    model m = make("examples/models/yolov5n.yaml", 3);
+    update_segment *segments;
+    int count;
+    assert_int_equal(model_freeze(&m, ""), OK);
+    assert_int_equal(model_freeze(&m, "model.99."), ERR_ARGUMENT);
+    assert_non_null(strstr(status_message(), "no parameter has 'model.99.' in its name"));
+    assert_int_equal(model_freeze(&m, "model.0.,.cv1."), OK);
+    assert_int_equal(model_segments(&m, &segments, &count), OK);
+    for (size_t i = 0; i < m.count; i++) {
+        const weight *w = &m.weights[i];
+        bool named = strstr(w->name, "model.0.") || strstr(w->name, ".cv1.");
+        if (w->kind != WEIGHT_PARAMETER) continue;
+        assert_int_equal(w->frozen, named);
+        int k = 0;
+        while (w->offset >= segments[k].offset + segments[k].count) k++;
+        assert_int_equal(segments[k].group, named ? -1 : model_group(w));
+    }
+    assert_int_equal(model_freeze(&m, "model"), ERR_ARGUMENT);
+    assert_non_null(strstr(status_message(), "leaves nothing to train"));
+    free(segments);
+    model_free(&m);
+}
+
 static void anchors_follow_the_strides(void **state)
 {
     (void)state;
@@ -130,6 +156,7 @@ int main(void)
         cmocka_unit_test(the_example_models_have_the_reference_s_parameters),
         cmocka_unit_test(initial_weights_are_torch_s),
         cmocka_unit_test(segments_cover_every_weight_once),
+        cmocka_unit_test(frozen_parameters_are_averaged_only),
         cmocka_unit_test(anchors_follow_the_strides),
         cmocka_unit_test(pictures_have_to_be_multiples_of_the_stride),
     };

@@ -90,7 +90,7 @@ static status make_model(training *t, const checkpoint *from)
     t->test_size = (int)train_round_size(t->o->img_size.values[1], t->stride);
     log_model(&t->model, 640);
     if (from) model_take_weights(&t->model, from, !*t->o->cfg, t->o->weights);
-    return OK;
+    return model_freeze(&t->model, t->o->freeze);
 }
 
 /* ---- data ---- */
