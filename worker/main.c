@@ -111,6 +111,14 @@ static const char *or_null(const char *value)
     return *value ? value : NULL;
 }
 
+static void say_place(const client_place *place, const spool *s)
+{
+    bool named = text_starts_with(place->about.model, place->name); /* "cpu Intel ..." */
+    log_info("%s%s%s, %lld slot%s of %lld thread%s, spool %s", named ? "" : place->name, named ? "" : ": ",
+             place->about.model, (long long)place->slots, place->slots == 1 ? "" : "s", (long long)place->threads,
+             place->threads == 1 ? "" : "s", spool_folder(s));
+}
+
 static status work(const worker_options *o, const char *trainer, const char *data_root)
 {
     client_place place;
@@ -125,8 +133,7 @@ static status work(const worker_options *o, const char *trainer, const char *dat
     TRY(place_choose(trainer, o->gpu, o->cpu, o->slots, &place));
     status result = spool_open(or_null(o->spool), &s);
     if (result == OK) {
-        log_info("%s (%s), %lld slot%s of %lld threads, spool %s", place.name, place.about.model,
-                 (long long)place.slots, place.slots == 1 ? "" : "s", (long long)place.threads, spool_folder(s));
+        say_place(&place, s);
         result = client_run(&options, &place, s);
         spool_close(&s);
     }

@@ -9,7 +9,7 @@
 /* A trainer that is asked to stop has so long, and so long when the user is waiting at the keyboard. */
 static const int64_t stop_grace_ms = 30000, interrupt_grace_ms = 3000;
 /* A checkpoint that the coordinator does not send is done without after this. */
-static const int64_t resume_patience_ms = 60000;
+static const int64_t resume_patience_ms = 15000;
 enum { MESSAGES_A_TURN = 100 };
 
 /* ---- slots ---- */

@@ -316,7 +316,7 @@ void stage_welcome(stage *s, bool check)
     w.retry_ms = s->retry_ms;
     w.stall_ms = s->stall_ms;
     w.name = (char *)"test";
-    w.data_yaml = s->data;
+    w.data_yaml = (char *)(s->told_data ? s->told_data : s->data);
     w.data_root = s->folder;
     w.data = list;
     w.n_data = 2;

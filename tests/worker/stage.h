@@ -35,8 +35,9 @@ typedef struct stage {
     char weights_hash[FS_HASH_ROOM];
     const char *weights_path;
     int64_t weights_bytes;
-    bool silent;     /* heartbeats are not answered */
-    bool other_data; /* its digests are those of another data set */
+    bool silent;           /* heartbeats are not answered */
+    const char *told_data; /* the data yaml that Welcome brings; NULL: that of the folder's */
+    bool other_data;       /* its digests are those of another data set */
 } stage;
 
 /* cmocka's setup and teardown: *state is a stage. */
