@@ -164,7 +164,7 @@ static void add_cells(text *out, const table *t, const text *cells)
     for (int i = 0; i < COLUMNS; i++) {
         const char *words = cells ? text_string(&cells[i]) : headings[i];
         text_add(out, is_word[i] ? "%-*s" : "%*s", t->widths[i], words);
-        text_add(out, i + 1 < COLUMNS ? "%*s" : "", CELL_GAP, "");
+        if (i + 1 < COLUMNS) text_add(out, "%*s", CELL_GAP, "");
     }
     while (out->length && out->bytes[out->length - 1] == ' ') out->bytes[--out->length] = '\0';
     text_add(out, "\n");

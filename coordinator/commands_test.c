@@ -194,15 +194,16 @@ static void trials_are_a_line_each(void **state)
     size_t lines = 0;
     for (const char *c = o.printed; *c; c++) lines += *c == '\n';
     assert_int_equal(lines, 13);
+    /* clang-format off */
     static const char *const rows[] = {
-        "candidate  state     attempts  fitness       P       R  mAP@.5  mAP@.5:.95  seconds  host   device          "
-        "reason\n",
+        "candidate  state     attempts  fitness       P       R  mAP@.5  mAP@.5:.95  seconds  host   device          reason\n",
         "       -1  imported         0   0.1000  0.1000  0.1000  0.1000      0.1000\n",
         "        2  done             1   0.1485  0.5000  0.3333  0.2700      0.1350     12.2  node1  cpu, 2 threads\n",
         "        3  stopped          1   0.1540  0.5000  0.3333  0.2800      0.1400\n",
         "        6  failed           1",
         "  crash\n        7  leased           1",
     };
+    /* clang-format on */
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strstr(o.printed, rows[i])) fail_msg("'%s' is not in:\n%s", rows[i], o.printed);
     free(o.printed);
