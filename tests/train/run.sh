@@ -88,11 +88,17 @@ check "the next one gets a folder of its own" train --logdir whole --name trial 
 check "... named after it" [ -s whole/exp1_trial/weights/last_trial.pt -a -s whole/exp1_trial/results_trial.txt ]
 
 evaluate() {
-    timeout 60 "$programs/train" --task val --data data/shapes.yaml --weights "$1" --img-size 64 --threads 1 --verbose >output 2>&1
+    weights=$1; shift
+    timeout 60 "$programs/train" --task val --data data/shapes.yaml --weights "$weights" --img-size 64 --threads 1 "$@" >output 2>&1
 }
-check "its weights can be evaluated" evaluate whole/exp0/weights/best.pt
+check "its weights can be evaluated" evaluate whole/exp0/weights/best.pt --verbose
 check "... with a line for all classes" grep -Eq '^ +all +8 +[0-9]+ ' output
 check "... and the speed" grep -q '^Speed: ' output
+check "... with other rules of suppression" evaluate whole/exp0/weights/last.pt --merge --agnostic-nms --classes 0 2
+evaluate whole/exp0/weights/last.pt --classes 3
+check "... but not for classes that are not there" grep -q '^error: --classes: 0 to 2 was expected, found 3' output
+evaluate truncated.pt
+check "... nor for weights that are not there" grep -q '^error: --weights: .*truncated.pt' output
 
 check "--nosave keeps only the end" train --logdir nosave --nosave --notest
 check "... without a validation the last results repeat" awk '{ for (i = 9; i <= 15; i++) if ((NR < 3) != ($i == 0) && i > 12) exit 1 }' nosave/exp0/results.txt
@@ -142,8 +148,11 @@ check "a model of every module trains" train --logdir every --cfg every.yaml --e
 check "a model of a later release trains" train --logdir later --cfg later.yaml --epochs 1
 check "frozen parameters are named" train --logdir frozen --freeze model.0.,model.1. --epochs 1
 check "... each of them" [ "$(grep -c '^freezing model\.[01]\.' output)" = 6 ]
-check "it goes on from weights of its own" train --logdir tuned --weights whole/exp0/weights/best.pt --epochs 1
-check "... all of them" grep -Eq 'Transferred ([0-9]+)/[0-9]+ items from whole/exp0/weights/best.pt' output
+all_transferred() { sed -n 's|^Transferred \([0-9]*\)/\([0-9]*\) items from whole/exp0/weights/best.pt$|\1 \2|p' output | awk '{ exit $1 + left != $2 } END { exit !NR }' left="$1"; }
+check "it starts from weights of its own" train --logdir tuned --weights whole/exp0/weights/best.pt --epochs 1
+check "... all but the anchors" all_transferred 2
+check "... and without a model yaml has all of them" train --logdir tuned --cfg '' --weights whole/exp0/weights/best.pt --epochs 1
+check "... anchors and all" all_transferred 0
 
 help() { "$programs/train" --help >output 2>&1 && grep -q -- '--batch-size' output && ! grep -q candidate-fd output; }
 man() { "$programs/train" --man >output 2>&1 && head -n 1 output | grep -q '^\.TH' && grep -q 'batch.*size' output; }
@@ -166,6 +175,9 @@ check "... with four loader threads too" same whole workers4
 check "... and with none" same whole workers0
 train --logdir cached --cache-images
 check "... and with pictures kept in memory" same whole cached
+train --logdir threads2 --threads 2 --epochs 1
+train --logdir threads2again --threads 2 --epochs 1
+check "... and with two compute threads, time after time" same threads2 threads2again
 train --logdir seed2 --seed 2
 check "another seed gives others" [ "$(cat seed2/exp0/results.txt)" != "$(cat whole/exp0/results.txt)" ]
 
@@ -195,6 +207,10 @@ check "... and goes on" resume killed/exp0/weights/last.pt
 check "... to the very end of one that was left alone" cmp killed/exp0/results.txt long/exp0/results.txt
 check "... and the very weights" cmp killed/exp0/weights/last.pt long/exp0/weights/last.pt
 check "... its old weights were copied first" [ -n "$(find killed/exp0 -path '*weights_backup_epoch*' -name last.pt)" ]
+killed_at=$(ls -d killed/exp0/weights_backup_epoch* | sed 's/.*epoch//')
+check "weights in mid-training can be fine-tuned" train --logdir further --weights "killed/exp0/weights_backup_epoch$killed_at/last.pt" --epochs 1
+check "... for so many epochs more" grep -q "has been trained for $((killed_at + 1)) epochs. Fine-tuning for 1 additional epochs" output
+check "... whose results follow those before" [ "$(lines further/exp0/results.txt)" = $((killed_at + 2)) ]
 check "a training is asked to end" interrupt TERM runs
 check "... leaves with 130" [ "$code" = 130 ]
 check "... and goes on, found below runs/" resume

@@ -12,6 +12,7 @@ typedef struct evaluation {
     device_info info;
     precision precision;
     model model;
+    int only[INT_LIST_MOST];
     buffer *weights;
     dataset *data;
     loader *loader;
@@ -57,6 +58,12 @@ static status open_loader(evaluation *e)
 
 static status make_validator(evaluation *e)
 {
+    const int_list *classes = &e->o->classes;
+    for (size_t i = 0; i < classes->count; i++) {
+        e->only[i] = (int)classes->values[i];
+        if (e->only[i] < 0 || e->only[i] >= e->classes)
+            return FAIL(ERR_ARGUMENT, "--classes: 0 to %d was expected, found %d", e->classes - 1, e->only[i]);
+    }
     validator_options o = {
         .ops = e->ops,
         .device = e->device,
@@ -67,6 +74,9 @@ static status make_validator(evaluation *e)
         .min_score = (float)e->o->min_score,
         .max_iou = (float)e->o->max_iou,
         .merge = e->o->merge,
+        .agnostic = e->o->agnostic,
+        .only = classes->count ? e->only : NULL,
+        .only_count = (int)classes->count,
         .time_limit = e->o->train->nms_time_limit,
         .loader = e->loader,
     };

@@ -11,6 +11,8 @@ typedef struct evaluate_options {
     data_split split;
     double min_score, max_iou;
     bool merge, verbose; /* box averaging; a line for each class */
+    bool agnostic;       /* boxes of different classes suppress each other */
+    int_list classes;    /* boxes of these classes alone; none: of all */
 } evaluate_options;
 
 /* Print the table of precision, recall and mAP to standard output, and the speed. Losses are not computed. */

@@ -25,7 +25,8 @@ static const char about[] =
 typedef struct program_options {
     int task;
     double min_score, max_iou;
-    bool verbose, merge, probe, version, help, man;
+    int_list classes;
+    bool verbose, merge, agnostic, probe, version, help, man;
     int64_t candidate;
 } program_options;
 
@@ -40,6 +41,9 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
         "evaluation: overlap above which boxes suppress each other")                                                   \
     ROW(program_options, verbose, FLAG, "verbose", "", "", 0, 0, "", "evaluation: a line for each class")              \
     ROW(program_options, merge, FLAG, "merge", "", "", 0, 0, "", "evaluation: average boxes that overlap")             \
+    ROW(program_options, agnostic, FLAG, "agnostic-nms", "", "", 0, 0, "",                                             \
+        "evaluation: boxes of different classes suppress each other")                                                  \
+    ROW(program_options, classes, INTS, "classes", "", "-1", -1, 1e5, "CLASS...", "evaluation: boxes of these only")   \
     ROW(program_options, probe, FLAG, "probe", "", "", 0, 0, "", "print the device and what it can do, and leave")     \
     ROW(program_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                   \
     ROW(program_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                              \
@@ -77,13 +81,17 @@ static status print_probe(const train_options *o)
     return OK;
 }
 
-static status evaluate_task(const program *p)
+static status evaluate_task(program *p)
 {
     data_yaml data;
+    TRY(train_options_complete(&p->train, p->given));
+    TRY(train_options_find_files(&p->train));
     TRY(data_yaml_read(p->train.data, &data));
     evaluate_options o = {.train = &p->train, .data = &data, .min_score = p->own.min_score, .max_iou = p->own.max_iou};
     o.split = p->own.task == TASK_TEST ? DATA_TEST : DATA_VAL;
     o.merge = p->own.merge;
+    o.agnostic = p->own.agnostic;
+    if (p->own.classes.values[0] >= 0) o.classes = p->own.classes;
     o.verbose = p->own.verbose;
     status s = evaluate_run(&o);
     data_yaml_free(&data);
@@ -91,31 +99,6 @@ static status evaluate_task(const program *p)
 }
 
 /* ---- training ---- */
-
-/* Replace a file option by where the file really is. */
-static status find_file(train_options *o, const char *name)
-{
-    const option_row *row = options_find(train_rows, TRAIN_ROWS, name);
-    text value = {0};
-    char *found = NULL;
-    options_get(row, o, &value);
-    status s = text_status(&value);
-    if (s == OK && value.length) s = fs_find_file(text_string(&value), &found);
-    if (s != OK) s = status_context(s, "--%s", name);
-    if (s == OK && found) s = options_set(row, o, found, name);
-    free(found);
-    text_free(&value);
-    return s;
-}
-
-static status read_hyps(const train_options *o, double *hyps)
-{
-    hyp_space space;
-    hyp_space_default(&space);
-    if (*o->hyp) return hyp_read(o->hyp, &space, hyps);
-    hyp_defaults(&space, *o->weights, hyps);
-    return OK;
-}
 
 /* hyp.yaml and opt.yaml: what this training was. */
 static status write_settings(const char *folder, const train_options *o, const double *hyps)
@@ -179,9 +162,8 @@ static status prepare(job *j, const bool *given)
 {
     if (*j->o->resume) TRY(prepare_resume(j));
     TRY(train_options_complete(j->o, given));
-    static const char *const files[] = {"data", "cfg", "hyp", "weights"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) TRY(find_file(j->o, files[i]));
-    TRY(read_hyps(j->o, j->hyps));
+    TRY(train_options_find_files(j->o));
+    TRY(train_options_hyps(j->o, j->hyps));
     TRY(data_yaml_read(j->o->data, &j->data));
     if (*j->o->cfg) {
         size_t length;

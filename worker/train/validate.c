@@ -73,6 +73,9 @@ static status make_plan(validator *v, shaped_plan *p)
                            .most = BOXES_MOST,
                            .multi_label = v->o.model->config.classes > 1,
                            .merge = v->o.merge,
+                           .agnostic = v->o.agnostic,
+                           .only = v->o.only,
+                           .only_count = v->o.only_count,
                            .time_limit = (float)v->o.time_limit},
     };
     plan_options options = {.training = false, .precision = v->o.precision};

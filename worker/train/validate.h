@@ -21,6 +21,9 @@ typedef struct validator_options {
     loss_parameters loss;     /* without heads */
     float min_score, max_iou; /* .001 and .6 in training, .65 alone */
     bool merge;               /* average the boxes that overlap */
+    bool agnostic;            /* boxes of different classes suppress each other */
+    const int *only;          /* classes whose boxes count, only_count of them; NULL: all */
+    int only_count;
     double
         time_limit; /* seconds of suppression a batch, after which the rest of its pictures counts as empty; 0: none */
     loader *loader; /* rectangular batches, not augmented */
