@@ -8,12 +8,14 @@
 #include "common/log.h"
 #include "common/meeting.h"
 #include "common/signals.h"
+#include "coordinator/commands.h"
 #include "coordinator/server.h"
 #include "coordinator/view.h"
 
 static const char usage[] =
     "coordinator --data DATA.yaml --cfg MODEL.yaml [--generations N] [--local-workers N] [options]\n"
-    "       coordinator --run DIR";
+    "       coordinator --run DIR\n"
+    "       coordinator status|trials|best|verify|export|pause|resume --run DIR [options]";
 static const char about[] =
     "Evolve the hyperparameters of an object detector: breed candidates, hand them to workers, keep the results.\n"
     "The same command goes on where it was stopped, however it was stopped.";
@@ -141,6 +143,7 @@ int main(int argc, char **argv)
     p.sections[0] = coordinator_section(&p.own, p.given);
     p.sections[1] = train_section(&p.train, p.train_given);
     log_set_name("coordinator");
+    if (argc > 1 && command_exists(argv[1])) return command_run(argv[1], argc - 1, argv + 1);
     status s = options_defaults(p.sections, SECTIONS);
     if (s == OK) s = options_parse(p.sections, SECTIONS, argc, argv, NULL);
     if (s != OK) log_error("%s", status_message());
