@@ -378,6 +378,7 @@ static status need_long(store *s, const char *name, long long *value)
     return result;
 }
 
+/* An option that the store does not know is younger than the run, which was trained with its default. */
 static status load_options(store *s, run_spec *out)
 {
     option_section section = train_section(&out->train, NULL);
@@ -386,10 +387,10 @@ static status load_options(store *s, run_spec *out)
         char key[OPTION_KEY_ROOM], *value = NULL;
         text name = {0};
         options_key(&train_rows[i], key);
-        text_add(&name, "%s%s", is_of_the_run(&train_rows[i]) ? "option " : "file ", key);
+        text_add(&name, "spec %s%s", is_of_the_run(&train_rows[i]) ? "option " : "file ", key);
         status result = text_status(&name);
-        if (result == OK) result = need(s, text_string(&name), &value);
-        if (result == OK) result = options_set(&train_rows[i], &out->train, value, "the store");
+        if (result == OK) result = store_get(s, text_string(&name), &value);
+        if (result == OK && value) result = options_set(&train_rows[i], &out->train, value, "the store");
         free(value);
         text_free(&name);
         if (result != OK) return result;
