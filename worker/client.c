@@ -233,6 +233,7 @@ static void add_descriptor(zmq_pollitem_t *items, int *count, int descriptor, sh
 static int64_t next_deadline(const client *c)
 {
     int64_t at = c->now_ms + turn_most_ms;
+    if (c->state == CLIENT_SEEKING) at = earliest(at, c->seek_ms);
     if (c->state == CLIENT_GREETING) at = earliest(at, c->hello_ms);
     if (c->state == CLIENT_WELCOME) at = earliest(at, c->beat_ms);
     if (c->state == CLIENT_WELCOME && c->weights.state == NEED_FETCHING) at = earliest(at, c->weights.ask_ms);
@@ -288,8 +289,9 @@ static void run_loop(client *c, zmq_pollitem_t *items)
         contact_follow(c);
         greeting_follow(c);
         work_follow(c);
-        fetch_files(c);
         report_follow(c);
+        work_ask(c);
+        fetch_files(c);
         leave_in_time(c);
     }
 }

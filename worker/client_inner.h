@@ -15,7 +15,7 @@
 #include "worker/need.h"
 #include "worker/trial.h"
 
-enum { LEFT_UNSENT_MS = 100 }; /* what could not be sent is tried again after this */
+enum { LEFT_UNSENT_MS = 50 }; /* what could not be sent is tried again after this */
 
 typedef enum client_state {
     CLIENT_SEEKING,  /* no endpoint yet */
@@ -117,7 +117,8 @@ void greeting_on_hello_again(client *c, envelope **e);
 void greeting_forget(client *c); /* the run, its data and weights */
 
 /* ---- work.c ---- */
-void work_follow(client *c); /* ask, start, listen */
+void work_follow(client *c); /* start, listen */
+void work_ask(client *c);    /* after what has ended was reported, so that a child is bred from it too */
 void work_on_candidate(client *c, envelope **e);
 void work_on_no_work(client *c, envelope **e);
 void work_on_stop(client *c, envelope **e);

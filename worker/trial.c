@@ -20,8 +20,9 @@ enum { CHILD_PIPE = 3, READ_ONCE = 1 << 16, READS_A_TURN = 8 };
 /* A trainer that has closed its pipe, or sent its last message, has this long to leave. */
 static const int64_t leave_ms = 2000;
 static const int64_t never = INT64_MAX;
-/* While the process is expected to leave: how often to look. */
-static const int64_t look_again_ms = 10;
+/* How often to look whether the process is still there: while it is expected to leave, and otherwise (what it has started may hold
+ * its pipes open). */
+static const int64_t look_again_ms = 10, look_ms = 250;
 
 typedef enum end_cause { END_ITSELF, END_STALL, END_STOP, END_LEAVING, END_NONSENSE } end_cause;
 
@@ -271,9 +272,11 @@ int trial_poll(const trial *t, struct pollfd items[TRIAL_POLLS])
 
 int64_t trial_deadline_ms(const trial *t)
 {
-    if (t->closed || t->given || t->failed || t->killed) return clock_ms() + look_again_ms;
+    bool leaving = t->closed || t->given || t->failed || t->killed;
+    int64_t look = clock_ms() + (leaving ? look_again_ms : look_ms);
     int64_t stall = t->heard_ms > never - t->stall_ms ? never : t->heard_ms + t->stall_ms;
-    return stall < t->kill_ms ? stall : t->kill_ms;
+    int64_t due = stall < t->kill_ms ? stall : t->kill_ms;
+    return leaving || look < due ? look : due;
 }
 
 /* Take what was printed; a flood is taken in several turns, and meanwhile the trainer waits. */

@@ -171,6 +171,13 @@ void work_follow(client *c)
         slot *s = &c->slots[i];
         if (s->state == SLOT_WAITING) wait_for_resume(c, s);
         if (s->state == SLOT_TRAINING) hear_trial(c, s);
+    }
+}
+
+void work_ask(client *c)
+{
+    for (int64_t i = 0; i < c->place->slots; i++) {
+        slot *s = &c->slots[i];
         bool asks = s->state == SLOT_FREE || s->state == SLOT_ASKING;
         if (asks && work_may_ask(c) && c->now_ms >= s->next_ms) ask(c, s);
     }

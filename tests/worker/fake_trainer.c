@@ -71,8 +71,9 @@ static void spam(void)
     memset(line, 'x', sizeof line);
     for (int i = 0; i < 1000; i++) {
         fprintf(stderr, "line %d \xff\x1b[31m\n", i);
-        if (fwrite(line, sizeof line, 2, i % 2 ? stderr : stdout) != 2) exit(77); /* 8 KB without an end, then one */
-        if (i % 100 == 0) fputc('\n', stderr);
+        for (int k = 0; k < 2; k++)
+            if (fwrite(line, sizeof line, 1, i % 2 ? stderr : stdout) != 1) exit(77);
+        if (i % 100 == 0) fputc('\n', stderr); /* the others have no end */
     }
     fprintf(stderr, "\nthe last line");
 }
