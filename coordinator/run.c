@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -19,6 +20,18 @@ char *run_folder(const char *folder, const char *name)
 
 /* ---- the parts of opening ---- */
 
+/* `status` holds the lock for a moment when it looks whether somebody has it. */
+static status take_lock(const char *path, int *lock)
+{
+    enum { TRIES = 5 };
+    status s = ERR_BUSY;
+    for (int i = 0; s == ERR_BUSY && i < TRIES; i++) {
+        if (i) clock_sleep_ms(50);
+        s = fs_lock(path, lock);
+    }
+    return s;
+}
+
 static status take_folder(const run_request *q, run *out)
 {
     char *asked = run_folder(q->o->run, q->train->name);
@@ -29,10 +42,8 @@ static status take_folder(const run_request *q, run *out)
     }
     char *lock = s == OK ? path_join(out->folder, "lock") : NULL;
     if (s == OK && !lock) s = FAIL(ERR_MEMORY, "out of memory");
-    if (s == OK) {
-        s = fs_lock(lock, &out->lock);
-        if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", out->folder);
-    }
+    if (s == OK) s = take_lock(lock, &out->lock);
+    if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", out->folder);
     free(lock);
     free(asked);
     return s;

@@ -198,7 +198,7 @@ static status take_back(server *s, status why)
 {
     drop_replies(s);
     store_rollback(s->run->store);
-    if (why != ERR_NO_SPACE) return why;
+    if (why != ERR_NO_SPACE && why != ERR_BUSY) return why; /* busy: another process (pause) holds the store for long */
     if (!s->full) log_warning("%s: no new work and no acknowledgements until there is space", status_message());
     s->full = true;
     s->try_disk_ms = s->now_ms + try_disk_every_ms;
