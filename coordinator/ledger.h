@@ -47,7 +47,7 @@ typedef enum lease_answer {
     LEASE_GIVEN,
     LEASE_NOTHING,  /* everything is in hands: ask again */
     LEASE_FINISHED, /* the run is over */
-    LEASE_STALE,    /* a request that was answered long ago: no answer */
+    LEASE_STALE,    /* a request that was answered long ago, with what is over by now: ask anew */
 } lease_answer;
 
 /* Give a candidate to a worker's slot. The same request gets the same attempt. *candidate and *attempt are borrowed until the

@@ -138,9 +138,13 @@ bool ledger_renew(ledger *l, token t, const char *session, int64_t now_ms)
     attempt *a = ledger_find(l, t);
     entry *e = ledger_entry(l, t.candidate);
     if (!a || !is_wanted(l, &e->kept)) return false;
-    if (a->delivered || candidate_has_ended(&e->kept)) return true; /* its delivery was not acknowledged yet when this was sent */
+    /* Its delivery was not acknowledged yet when this was sent. */
+    if (a->delivered || candidate_has_ended(&e->kept)) return true;
     a->deadline_ms = now_ms + l->o.lease_ms;
-    if (strcmp(a->kept.session, session)) copy_id(a->kept.session, session); /* delivered from its spool later */
+    if (strcmp(a->kept.session, session)) { /* from its spool: no request of this session was answered with it */
+        copy_id(a->kept.session, session);
+        a->kept.number = 0;
+    }
     if (a->kept.state != ATTEMPT_LOST || e->kept.state != CANDIDATE_LOST) return true;
     /* Written off, but alive, and nobody else has its candidate: go on as if nothing had happened. */
     e->kept.state = CANDIDATE_LEASED;

@@ -377,6 +377,23 @@ static void a_new_session_loses_what_the_old_one_held(void **state)
     assert_int_equal(state_of(t, three.candidate), CANDIDATE_LEASED);
 }
 
+static void what_a_new_session_takes_over_answers_none_of_its_requests(void **state)
+{
+    setting *t = *state;
+    token one, two;
+    assert_int_equal(ask_as(t, "w", "s1", 0, 1, 0, &one), LEASE_GIVEN);
+    assert_int_equal(ledger_release(t->ledger, "w", "s2", &one, 1, 0), OK); /* it lies in its spool */
+    assert_true(ledger_renew(t->ledger, one, "s2", 0));
+    assert_int_equal(give(t, one, 0.5), TAKEN);
+    restart(t, 0);
+    assert_int_equal(ask_as(t, "w", "s2", 0, 1, 0, &two), LEASE_GIVEN);
+    assert_int_equal(two.candidate, 2);
+    restart(t, 0);
+    token again;
+    assert_int_equal(ask_as(t, "w", "s2", 0, 1, 0, &again), LEASE_GIVEN);
+    assert_true(token_equal(two, again));
+}
+
 static void a_yielded_candidate_goes_on_from_its_checkpoint(void **state)
 {
     setting *t = *state;
@@ -461,6 +478,7 @@ int main(void)
         CASE(three_failures_in_a_row_end_the_run),
         CASE(a_finished_run_can_be_extended),
         CASE(a_new_session_loses_what_the_old_one_held),
+        CASE(what_a_new_session_takes_over_answers_none_of_its_requests),
         CASE(a_yielded_candidate_goes_on_from_its_checkpoint),
         CASE(children_see_what_had_arrived),
         CASE(imported_rows_breed_and_do_not_count),

@@ -49,7 +49,7 @@ CREATE TABLE attempts (
     session     TEXT NOT NULL,            -- of the worker, hex
     worker      TEXT NOT NULL,            -- hex
     slot        INTEGER NOT NULL,
-    number      INTEGER NOT NULL,         -- of the request that it answered
+    number      INTEGER NOT NULL,         -- of the request that it answered; 0: taken over by a later session of its worker
     state       TEXT NOT NULL,            -- leased done stopped failed lost yielded late
     leased_ms   INTEGER NOT NULL,
     ended_ms    INTEGER NOT NULL,

@@ -76,9 +76,10 @@ status server_work_request(server *s, session *from, const Mendel__WorkRequest *
     TRY(ledger_lease(s->run->ledger, &request, s->now_ms, s->wall_ms, &answer, &c, &a));
     switch (answer) {
     case LEASE_GIVEN: return send_candidate(s, from, r, c, a);
-    case LEASE_NOTHING: return no_work(s, from, r, MENDEL__NO_WORK_REASON__NO_WORK_WAIT, wait_ms, "");
+    case LEASE_NOTHING:
+    case LEASE_STALE: /* its slot is to ask with a new number */
+        return no_work(s, from, r, MENDEL__NO_WORK_REASON__NO_WORK_WAIT, wait_ms, "");
     case LEASE_FINISHED: return no_work(s, from, r, MENDEL__NO_WORK_REASON__NO_WORK_FINISHED, paused_ms, "");
-    case LEASE_STALE: break;
     }
     return OK;
 }

@@ -111,7 +111,7 @@ typedef struct store_attempt {
     uint64_t epoch;               /* of the run, when it was leased */
     char session[33], worker[33]; /* hex */
     int64_t slot;
-    uint64_t number; /* of the WorkRequest that it answered */
+    uint64_t number; /* of the WorkRequest that it answered; 0: taken over by a later session */
     attempt_state state;
     int64_t leased_ms, ended_ms;               /* wall clock */
     char *host, *device, *precision, *version; /* as the worker reported; may be NULL */
