@@ -11,7 +11,7 @@
 static model make(const char *path, int classes)
 {
     model_config c;
-    model m;
+    model m = {0};
     if (model_config_read(path, classes, &c) != OK || model_create(&c, &m) != OK) fail_msg("%s", status_message());
     return m;
 }

@@ -278,8 +278,7 @@ static int write_boxes(const detect_nms *n, const nms_thread *t, int kept, float
     for (int i = 0; i < kept; i++) {
         const candidate *c = &t->items[t->kept[i].candidate];
         float *box = out + (size_t)count * NMS_BOX;
-        memcpy(box, (float[NMS_BOX]){c->x1, c->y1, c->x2, c->y2, c->score, (float)c->class},
-               NMS_BOX * sizeof *box);
+        memcpy(box, (float[NMS_BOX]){c->x1, c->y1, c->x2, c->y2, c->score, (float)c->class}, NMS_BOX * sizeof *box);
         if (merging && merge(n, t, &t->kept[i], box) < 2) continue; /* a box that no other confirms is dropped */
         count++;
     }
