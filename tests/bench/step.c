@@ -11,6 +11,7 @@
 #include "common/options.h"
 #include "common/rng.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/device.h"
 #include "worker/train/learner.h"
 
 typedef struct step_options {
@@ -113,15 +114,11 @@ static status run_precision(const step_options *o, const backend_ops *ops, devic
     options.largest = *b;
     learner *l;
     double started = clock_seconds(), seconds = 0, ceiling;
-    char label[64];
     TRY(learner_create(ops, d, m, &options, &l));
-    snprintf(label, sizeof label, "step.%s.compile", name);
-    bench_figure(label, clock_seconds() - started, "s");
+    bench_figure(clock_seconds() - started, "s", "step.%s.compile", name);
     status s = time_steps(o, l, b, &seconds);
-    snprintf(label, sizeof label, "step.%s", name);
-    if (s == OK) bench_figure(label, b->images / seconds, "images/s");
-    snprintf(label, sizeof label, "step.%s.memory", name);
-    if (s == OK) bench_figure(label, (double)learner_memory(l) / 1e9, "GB");
+    if (s == OK) bench_figure(b->images / seconds, "images/s", "step.%s", name);
+    if (s == OK) bench_figure((double)learner_memory(l) / 1e9, "GB", "step.%s.memory", name);
     if (s == OK && o->profile) {
         text table = {0};
         s = ops->plan_profile(learner_plan(l), (int)o->runs, &table);
@@ -130,17 +127,16 @@ static status run_precision(const step_options *o, const backend_ops *ops, devic
     }
     if (s == OK && !o->no_ceiling) {
         s = ops->plan_ceiling(learner_plan(l), &ceiling);
-        snprintf(label, sizeof label, "step.%s.ceiling", name);
-        if (s == OK) bench_figure(label, b->images / ceiling, "images/s");
-        snprintf(label, sizeof label, "step.%s.of_ceiling", name);
-        if (s == OK) bench_figure(label, ceiling / seconds, "of the convolutions alone");
+        if (s == OK) bench_figure(b->images / ceiling, "images/s", "step.%s.ceiling", name);
+        if (s == OK) bench_figure(ceiling / seconds, "of the convolutions alone", "step.%s.of_ceiling", name);
     }
     learner_destroy(&l);
     return s;
 }
 
-static status run(const step_options *o)
+static status run(const void *options)
 {
+    const step_options *o = options;
     static const char *const names[] = {"fp32", "bf16"};
     const backend_ops *ops;
     device *d = NULL;
@@ -158,7 +154,7 @@ static status run(const step_options *o)
     for (int i = 0; s == OK && i < 2; i++)
         if (strstr(o->precision, names[i]) && info.supports[i])
             s = run_precision(o, ops, d, &m, &b, (precision)i, names[i]);
-    if (s == OK) bench_figure("step.peak_memory", peak_memory(), "GB of the process");
+    if (s == OK) bench_figure(peak_memory(), "GB of the process", "step.peak_memory");
     free((void *)b.pixels);
     free((void *)b.targets);
     model_free(&m);
@@ -166,13 +162,4 @@ static status run(const step_options *o)
     return s;
 }
 
-status bench_step(int argc, char **argv)
-{
-    step_options o;
-    option_section section = {"step", rows, sizeof rows / sizeof *rows, &o, NULL};
-    status s = options_defaults(&section, 1);
-    if (s == OK) s = options_parse(&section, 1, argc, argv, NULL);
-    if (s == OK) s = run(&o);
-    options_free(&section, 1);
-    return s;
-}
+BENCHMARK(1, step, "one training step: images/s, the convolutions' own ceiling, memory", step_options, rows, run)
