@@ -8,32 +8,7 @@
 #include <cmocka.h>
 
 #include "common/train_options.h"
-#include "proto/maps.h"
-
-/* ---- maps by hand ---- */
-
-typedef struct maker {
-    msgpack_sbuffer buffer;
-    msgpack_packer p;
-} maker;
-
-static void begin(maker *m, size_t keys)
-{
-    msgpack_sbuffer_init(&m->buffer);
-    msgpack_packer_init(&m->p, &m->buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&m->p, keys);
-}
-
-static void put_key(maker *m, const char *key)
-{
-    msgpack_pack_str(&m->p, strlen(key));
-    msgpack_pack_str_body(&m->p, key, strlen(key));
-}
-
-static void expect_message(const char *words)
-{
-    if (!strstr(status_message(), words)) fail_msg("'%s' was expected in: %s", words, status_message());
-}
+#include "proto/test_maps.h"
 
 static status open_bytes(const void *data, size_t count)
 {

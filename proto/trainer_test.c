@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/text.h"
+#include "proto/test_maps.h"
 #include "proto/trainer.h"
 
 typedef struct pair {
@@ -49,11 +50,6 @@ static void close_sender(pair *p)
 static void send_bytes(pair *p, const void *data, size_t count)
 {
     assert_int_equal(send(p->ends[0], data, count, MSG_NOSIGNAL), (ssize_t)count);
-}
-
-static void expect_message(const char *words)
-{
-    if (!strstr(status_message(), words)) fail_msg("'%s' was expected in: %s", words, status_message());
 }
 
 /* A start with everything in it. The caller frees it. */
@@ -308,26 +304,7 @@ static void any_byte_may_be_wrong(void **state)
     trainer_message_free(&messages[0]);
 }
 
-/* A map of some keys with one value each, packed by hand. */
-typedef struct map_maker {
-    msgpack_sbuffer buffer;
-    msgpack_packer p;
-} map_maker;
-
-static void begin(map_maker *m, size_t keys)
-{
-    msgpack_sbuffer_init(&m->buffer);
-    msgpack_packer_init(&m->p, &m->buffer, msgpack_sbuffer_write);
-    msgpack_pack_map(&m->p, keys);
-}
-
-static void put_key(map_maker *m, const char *key)
-{
-    msgpack_pack_str(&m->p, strlen(key));
-    msgpack_pack_str_body(&m->p, key, strlen(key));
-}
-
-static status receive_made(map_maker *m, trainer_message *out)
+static status receive_made(maker *m, trainer_message *out)
 {
     status s = receive_map(m->buffer.data, m->buffer.size, out);
     msgpack_sbuffer_destroy(&m->buffer);
@@ -337,7 +314,7 @@ static status receive_made(map_maker *m, trainer_message *out)
 static void fields_have_their_types_and_ranges(void **state)
 {
     (void)state;
-    map_maker m;
+    maker m;
     trainer_message back;
     begin(&m, 2);
     map_put_text(&m.p, "type", "stopped");
@@ -379,7 +356,7 @@ static void fields_have_their_types_and_ranges(void **state)
 static void what_a_newer_side_says_is_passed_over(void **state)
 {
     (void)state;
-    map_maker m;
+    maker m;
     trainer_message back;
     begin(&m, 2); /* an unknown field */
     map_put_text(&m.p, "type", "stop");

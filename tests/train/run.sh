@@ -6,6 +6,7 @@
 # A line for each check; the output of what went wrong. Closes with "N passed, N failed" and fails when one did.
 [ $# -eq 1 ] || { echo "usage: $0 PROGRAM_FOLDER" >&2; exit 2; }
 programs=$(cd "$1" && pwd) || exit 2
+here=$(cd "$(dirname "$0")" && pwd) || exit 2
 folder=$(mktemp -d) || exit 2
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 2
@@ -28,25 +29,7 @@ check() {
 
 # ---- what is trained: 48 pictures of shapes, a detector of 40,000 parameters, two seconds at most ----
 
-cat >tiny.yaml <<'END'
-nc: 3
-depth_multiple: 0.33
-width_multiple: 0.0625
-anchors:
-  - [10,13, 16,30, 33,23]
-  - [30,61, 62,45, 59,119]
-  - [116,90, 156,198, 373,326]
-backbone:
-  - [-1, 1, Focus, [64, 3]]
-  - [-1, 1, Conv, [128, 3, 2]]
-  - [-1, 1, Conv, [256, 3, 2]]
-  - [-1, 3, BottleneckCSP, [256]]
-  - [-1, 1, Conv, [512, 3, 2]]
-  - [-1, 1, Conv, [1024, 3, 2]]
-  - [-1, 1, SPP, [1024, [5, 9, 13]]]
-head:
-  - [[3, 4, 6], 1, Detect, [nc, anchors]]
-END
+cp "$here/tiny.yaml" . || exit 2
 "$programs/shapes" --out data --train 48 --val 8 --size 64 >output 2>&1 || { cat output; echo "0 passed, 1 failed"; exit 1; }
 
 # train OPTION...: in one thread, in fp32, with everything above; its output in `output`, its exit status is returned.
@@ -261,11 +244,11 @@ sed '/^mixup/d' whole/exp0/hyp.yaml >lacking.yaml
 refuse "a missing hyperparameter" mixup --hyp lacking.yaml
 
 sed 's/SPP, /Spp, /' tiny.yaml >module.yaml
-refuse "an unknown module names its line" "module.yaml:15: unknown module 'Spp'" --cfg module.yaml
+refuse "an unknown module names its line" "module.yaml:16: unknown module 'Spp'" --cfg module.yaml
 sed 's/\[\[3, 4, 6\]/[[3, 4, 9]/' tiny.yaml >from.yaml
-refuse "a layer that reads from nowhere names its line" from.yaml:17 --cfg from.yaml
+refuse "a layer that reads from nowhere names its line" from.yaml:18 --cfg from.yaml
 sed 's/\[-1, 1, SPP.*/[[4, 5], 1, Concat, [1]]/' tiny.yaml >sizes.yaml
-refuse "layers that do not go together name their line" "line 15" --cfg sizes.yaml
+refuse "layers that do not go together name their line" "line 16" --cfg sizes.yaml
 refuse "a missing model yaml" missing.yaml --cfg missing.yaml
 refuse "frozen parts that are not there" "no parameter has 'nothing' in its name" --freeze nothing
 refuse "neither model nor weights" "--cfg or --weights" --cfg ''

@@ -13,12 +13,7 @@
 #include "worker/backend/load.h"
 #include "worker/loss/detection.h"
 #include "worker/train/learner.h"
-
-static const char yaml[] =
-    "nc: 2\ndepth_multiple: 0.33\nwidth_multiple: 0.25\nanchors:\n  - [8,8, 12,12]\n  - [16,16, 20,20]\n"
-    "backbone:\n  - [-1, 1, Focus, [32, 3]]\n  - [-1, 1, Conv, [32, 3, 2]]\n"
-    "  - [-1, 3, BottleneckCSP, [32]]\n  - [-1, 1, Conv, [64, 3, 2]]\n"
-    "head:\n  - [[2, 3], 1, Detect, [nc, anchors]]\n";
+#include "worker/train/test_model.h"
 
 typedef struct bench {
     const backend_ops *ops;
@@ -40,7 +35,7 @@ static bench *open_bench(int target_room)
     assert_non_null(b);
     if (backend_load("cpu", &b->ops) != OK) fail_msg("%s", status_message());
     assert_int_equal(b->ops->open(0, &(device_options){.threads = 1}, &b->d), OK);
-    assert_int_equal(model_config_parse("model", yaml, 2, &config), OK);
+    assert_int_equal(model_config_parse("model", test_model, 2, &config), OK);
     assert_int_equal(model_create(&config, &b->m), OK);
     model_init(&b->m, 1);
     hyp_space_default(&space);

@@ -17,6 +17,7 @@
 #include "common/text.h"
 #include "worker/train/checkpoint.h"
 #include "worker/train/resume.h"
+#include "worker/train/test_model.h"
 #include "worker/train/training.h"
 
 enum { PICTURES = 96, SIDE = 32, EPOCHS = 3, BATCHES = 6 };
@@ -74,12 +75,6 @@ static void write_picture(int number)
              (double)size / SIDE, (double)size / SIDE);
     write_text(name, label);
 }
-
-static const char model_yaml[] = "nc: 2\ndepth_multiple: 0.33\nwidth_multiple: 0.25\n"
-                                 "anchors:\n  - [8,8, 12,12]\n  - [16,16, 20,20]\n"
-                                 "backbone:\n  - [-1, 1, Focus, [32, 3]]\n  - [-1, 1, Conv, [32, 3, 2]]\n"
-                                 "  - [-1, 3, BottleneckCSP, [32]]\n  - [-1, 1, Conv, [64, 3, 2]]\n"
-                                 "head:\n  - [[2, 3], 1, Detect, [nc, anchors]]\n";
 
 static int make_data(void **state)
 {
@@ -202,7 +197,7 @@ static status train(setting *s, const char *folder, const char *from, const char
     request.checkpoint = to;
     request.resume = from;
     request.model_name = "model";
-    request.model_yaml = from ? NULL : model_yaml;
+    request.model_yaml = from ? NULL : test_model;
     set(s, "weights", from ? from : "");
     set(s, "cfg", from ? "" : "model");
     trainer_reason reason;

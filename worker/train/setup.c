@@ -128,7 +128,6 @@ static status open_loader(training *t, const dataset *data, loader_options o, lo
     o.ops = t->ops;
     o.device = t->device;
     o.threads = loader_threads(t->o);
-    o.cache_threads = cores_available();
     status s = loader_create(out, data, &o);
     if (s != ERR_MEMORY || !o.cache) return s;
     log_warning("%s; going on without --cache-images", status_message());
@@ -242,7 +241,7 @@ static status choose_epochs(training *t, const checkpoint *from)
     if (t->request->resume && !from->has_optimizer)
         return FAIL(ERR_ARGUMENT, "%s: its training to %lld epochs is finished, there is nothing to resume",
                     t->o->weights, (long long)t->o->epochs);
-    if (t->epochs < t->start_epoch) {
+    if (t->start_epoch && t->epochs <= t->start_epoch) {
         log_info("%s has been trained for %lld epochs. Fine-tuning for %lld additional epochs.", t->o->weights,
                  (long long)t->start_epoch, (long long)t->epochs);
         t->epochs += t->start_epoch;
@@ -302,6 +301,8 @@ static status setup_from(training *t, const checkpoint *from)
     loss_parameters_from(t->request->hyps, &heads, &t->loss);
     start_schedule(t);
     log_groups(&t->model);
+    /* The first batches are made while the network is compiled. */
+    if (!t->o->image_weights) TRY(loader_start_epoch(t->train_loader, t->start_epoch, NULL));
     TRY(make_learner(t));
     TRY(make_validator(t));
     t->blame = REASON_ERROR;
