@@ -28,14 +28,16 @@ static status merge_hyps(const Mendel__Welcome *run, const Mendel__Candidate *ca
 
 /* ---- options ---- */
 
-/* What is this machine's to say, or is said elsewhere in the start message. */
+/* May the run say it? Numbers and choices are checked by their table; of the texts, which may name files, only those that are known
+ * to be harmless. Devices and threads are this machine's. */
 static bool is_the_runs(const option_row *row)
 {
-    static const char *const ours[] = {"weights", "cfg",     "data",   "hyp", "resume",
-                                       "device",  "threads", "logdir", "name"};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (!strcmp(row->name, ours[i])) return false;
-    return true;
+    static const char *const harmless[] = {"freeze"};
+    if (!strcmp(row->name, "threads")) return false;
+    if (row->type != OPTION_STRING && row->type != OPTION_MAYBE) return true;
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (!strcmp(row->name, harmless[i])) return true;
+    return false;
 }
 
 static status set(train_options *o, const char *name, const char *value)
