@@ -227,7 +227,7 @@ status map_pack_hyps(const hyp_space *space, const double *values, bytes *out)
 static bool key_string(const msgpack_object *key, char into[HYP_KEY_ROOM])
 {
     if (!is_text(key) || key->via.str.size >= HYP_KEY_ROOM) return false;
-    memcpy(into, key->via.str.ptr, key->via.str.size);
+    if (key->via.str.size) memcpy(into, key->via.str.ptr, key->via.str.size);
     into[key->via.str.size] = '\0';
     return true;
 }
