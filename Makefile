@@ -213,7 +213,7 @@ check-curves: deps
 	@$(MAKE) --no-print-directory $(JOBS) programs
 	@tests/curves/run.sh $(BUILD)
 
-test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS)
+test-programs: $(UNIT_TESTS) $(TRAIN_TESTS) $(PROCESS_PROGRAMS)
 
 ## make bench          how fast it is here, beside the machine's limits
 bench: $(BUILD)/bench $(BUILD)/backend_cpu.so
