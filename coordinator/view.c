@@ -9,6 +9,7 @@
 
 #include "common/array.h"
 #include "common/log.h"
+#include "coordinator/pace.h"
 
 enum {
     REDRAW_MS = 100,
@@ -18,10 +19,6 @@ enum {
     PLAIN_ATTEMPTS = 4,         /* named in a plain line */
     SILENT_AFTER_S = 10,        /* of an attempt, before it is worth a word */
     BAR_WIDTH = 20,
-    /* The time left comes from this many of the last results, or from four rounds of all attempts: those come in bursts. */
-    RATE_LEAST = 10,
-    RATE_ROUNDS = 4,
-    RATE_MOST = 256,
 };
 
 struct view {
@@ -33,10 +30,7 @@ struct view {
     text frame;               /* what is drawn */
     text plain, happened;     /* the plain line, and the part of it that says what has happened, of the last snapshot */
     text told, told_happened; /* the same as last written */
-    int64_t started_ms;       /* of the first snapshot */
-    int64_t evaluated;        /* in the last snapshot; -1: there was none */
-    int64_t arrivals[RATE_MOST]; /* when results came, a ring */
-    size_t arrival_count;        /* ever */
+    pace pace;
 };
 
 /* ---- words ---- */
@@ -87,37 +81,9 @@ static void add_counts(text *out, const view_state *s)
     if (s->waiting) text_add(out, ", %lld waiting", (long long)s->waiting);
 }
 
-/* ---- the time left ---- */
-
-static void note_arrivals(view *v, const view_state *s, int64_t now_ms)
-{
-    if (v->evaluated < 0) v->started_ms = now_ms;
-    for (int64_t n = v->evaluated; n >= 0 && n < s->evaluated; n++)
-        v->arrivals[v->arrival_count++ % RATE_MOST] = now_ms;
-    v->evaluated = s->evaluated;
-}
-
-/* Seconds, NAN while nothing is known: what remains times the mean distance of the last results, less what has passed of it. */
-static double seconds_left(const view *v, const view_state *s, int64_t now_ms)
-{
-    size_t wish = RATE_ROUNDS * s->attempt_count;
-    if (wish < RATE_LEAST) wish = RATE_LEAST;
-    if (wish > RATE_MOST - 1) wish = RATE_MOST - 1;
-    size_t count = v->arrival_count;
-    if (!count || s->evaluated >= s->generations) return NAN;
-    int64_t first = v->started_ms, last = v->arrivals[(count - 1) % RATE_MOST];
-    if (count > wish) {
-        first = v->arrivals[(count - 1 - wish) % RATE_MOST];
-        count = wish;
-    }
-    double each = (double)(last - first) / 1000 / (double)count, passed = (double)(now_ms - last) / 1000;
-    double left = (double)(s->generations - s->evaluated) * each - fmin(passed, each);
-    return left > 0 ? left : 0;
-}
-
 static void add_time_left(text *out, const view *v, const view_state *s, int64_t now_ms)
 {
-    double left = seconds_left(v, s, now_ms);
+    double left = pace_seconds_left(&v->pace, s->generations, s->attempt_count, now_ms);
     if (isnan(left)) return;
     char words[VIEW_TIME_ROOM];
     view_time(left, words);
@@ -285,7 +251,7 @@ status view_create_sized(FILE *to, int width, int height, view **out)
     **out = (view){.to = to, .width = width, .height = height, .terminal = width > 0};
     (*out)->silent = log_get_level() < LEVEL_INFO;
     (*out)->drawn_ms = INT64_MIN;
-    (*out)->evaluated = -1;
+    (*out)->pace = PACE_START;
     return OK;
 }
 
@@ -299,7 +265,7 @@ status view_create(FILE *to, view **out)
 void view_show(view *v, const view_state *state, int64_t now_ms)
 {
     if (v->silent) return;
-    note_arrivals(v, state, now_ms);
+    pace_note(&v->pace, state->evaluated, now_ms);
     if (v->terminal) show_block(v, state, now_ms);
     else show_plain(v, state, now_ms);
 }
