@@ -42,8 +42,18 @@ bool entry_is_leased(const entry *e)
     return false;
 }
 
-status ledger_put_candidate(ledger *l, const entry *e)
+static status note_change(ledger *l, entry *e)
 {
+    if (e->changed) return OK;
+    TRY(array_room(&l->changed, &l->changed_room, l->changed_count + 1));
+    l->changed[l->changed_count++] = e->kept.number;
+    e->changed = true;
+    return OK;
+}
+
+status ledger_put_candidate(ledger *l, entry *e)
+{
+    TRY(note_change(l, e));
     return store_put_candidate(l->store, &l->spec->space, &e->kept);
 }
 
@@ -51,6 +61,7 @@ status ledger_put_attempt(ledger *l, attempt *a, attempt_state state, int64_t wa
 {
     a->kept.state = state;
     if (state != ATTEMPT_LEASED) a->kept.ended_ms = wall_ms;
+    TRY(note_change(l, ledger_entry(l, a->kept.candidate)));
     return store_put_attempt(l->store, &a->kept);
 }
 
@@ -102,11 +113,12 @@ static status take_candidate(void *state, store_candidate *c)
     if (c->number != (int64_t)l->count + 1)
         return FAIL(ERR_FORMAT, "the store has candidate %lld after %zu", (long long)c->number, l->count);
     TRY(array_room(&l->entries, &l->room, l->count + 1));
-    l->entries[l->count++].kept = *c;
+    entry *e = &l->entries[l->count++];
+    e->kept = *c;
     c->reason = c->detail = c->checkpoint_path = c->checkpoint_hash = NULL; /* taken */
     if (c->arrival > l->arrivals) l->arrivals = c->arrival;
     l->evaluated += c->state == CANDIDATE_DONE || c->state == CANDIDATE_STOPPED;
-    return OK;
+    return note_change(l, e);
 }
 
 typedef struct taking {
@@ -180,6 +192,7 @@ void ledger_close(ledger **ledger_at)
     free(l->entries);
     free(l->answers);
     free(l->unwanted);
+    free(l->changed);
     free(l->last_reason);
     text_free(&l->broken);
     population_free(&l->population);
@@ -266,6 +279,20 @@ const store_attempt *ledger_attempt(const ledger *l, token t)
 {
     const attempt *a = ledger_find(l, t);
     return a ? &a->kept : NULL;
+}
+
+const store_attempt *ledger_attempt_of(const ledger *l, int64_t candidate, int64_t number)
+{
+    const entry *e = ledger_entry(l, candidate);
+    return e && number >= 1 && (uint64_t)number <= e->count ? &e->attempts[number - 1].kept : NULL;
+}
+
+int64_t ledger_pop_changed(ledger *l)
+{
+    if (!l->changed_count) return 0;
+    int64_t number = l->changed[--l->changed_count];
+    ledger_entry(l, number)->changed = false;
+    return number;
 }
 
 const store_attempt *ledger_next_live(const ledger *l, size_t *index)

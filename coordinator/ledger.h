@@ -102,6 +102,12 @@ const store_candidate *ledger_candidate(const ledger *l, int64_t number);
 const store_attempt *ledger_attempt(const ledger *l, token t);
 /* Live attempts, for the view: *index starts at 0; NULL at the end. */
 const store_attempt *ledger_next_live(const ledger *l, size_t *index);
+/* Attempt 1, 2, ... of a candidate; NULL: there is none. Borrowed as well. */
+const store_attempt *ledger_attempt_of(const ledger *l, int64_t candidate, int64_t attempt);
+/* A candidate of which, or of whose attempts, something has changed since it was named here last, in no order; of a ledger that has
+ * just been opened all are. 0: none. For those who keep a copy: look after a commit, since what was not committed may be undone by
+ * opening the ledger anew. */
+int64_t ledger_pop_changed(ledger *l);
 /* An attempt that has just become needless, since its candidate has ended or the run is over: its session is to be told once. NULL:
  * none. (Should that message be lost, ledger_renew says the same at the next heartbeat.) */
 const store_attempt *ledger_pop_unwanted(ledger *l);

@@ -14,6 +14,7 @@ typedef struct entry { /* a candidate and its attempts */
     store_candidate kept;
     attempt *attempts;
     size_t count, room;
+    bool changed; /* is in the ledger's list of those */
 } entry;
 
 /* A request that has been answered with an attempt. */
@@ -38,6 +39,9 @@ struct ledger {
     size_t unwanted_count, unwanted_room;
     token *unwanted;
 
+    int64_t *changed; /* candidates, for those who keep a copy */
+    size_t changed_count, changed_room;
+
     /* why the run should stop */
     int64_t failures, in_a_row;
     char *last_reason;
@@ -47,7 +51,7 @@ struct ledger {
 /* NULL if there is none. */
 entry *ledger_entry(const ledger *l, int64_t candidate);
 attempt *ledger_find(const ledger *l, token t);
-status ledger_put_candidate(ledger *l, const entry *e);
+status ledger_put_candidate(ledger *l, entry *e);
 status ledger_put_attempt(ledger *l, attempt *a, attempt_state state, int64_t wall_ms);
 /* Candidates before this one have ended, so that nothing of them is live or waits. */
 size_t ledger_first_open(ledger *l);

@@ -456,6 +456,28 @@ static void imported_rows_breed_and_do_not_count(void **state)
     assert_true(ledger_candidate(t->ledger, 1)->made.parent_count > 0);
 }
 
+static void changes_are_told_once_and_all_of_them_after_a_restart(void **state)
+{
+    setting *t = *state;
+    assert_int_equal(ledger_pop_changed(t->ledger), 0);
+    token first = ask(t, "a", 1, 0);
+    assert_int_equal(ledger_pop_changed(t->ledger), 1);
+    assert_int_equal(ledger_pop_changed(t->ledger), 0);
+    token second = ask(t, "b", 1, 0);
+    assert_int_equal(fail_with(t, first, "crash"), TAKEN);
+    assert_int_equal(ledger_pop_changed(t->ledger) + ledger_pop_changed(t->ledger), 3);
+    assert_int_equal(ledger_pop_changed(t->ledger), 0);
+    assert_int_equal(ledger_attempt_of(t->ledger, 1, 1)->state, ATTEMPT_FAILED);
+    assert_null(ledger_attempt_of(t->ledger, 1, 0));
+    assert_null(ledger_attempt_of(t->ledger, 1, 2));
+    assert_null(ledger_attempt_of(t->ledger, 3, 1));
+    assert_int_equal(give(t, second, 0.5), TAKEN);
+    assert_int_equal(ledger_pop_changed(t->ledger), 2);
+    restart(t, 0);
+    assert_int_equal(ledger_pop_changed(t->ledger) + ledger_pop_changed(t->ledger), 3);
+    assert_int_equal(ledger_pop_changed(t->ledger), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -482,6 +504,7 @@ int main(void)
         CASE(a_yielded_candidate_goes_on_from_its_checkpoint),
         CASE(children_see_what_had_arrived),
         CASE(imported_rows_breed_and_do_not_count),
+        CASE(changes_are_told_once_and_all_of_them_after_a_restart),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }
