@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "common/text.h"
+
 static atomic_int threshold = LEVEL_INFO;
 static const char *_Atomic program_name;
 static void (*before_line)(void *state);
@@ -47,12 +49,31 @@ void log_set_before(void (*before)(void *state), void *state)
     funlockfile(stderr);
 }
 
+/* The words of a line; names and sentences in it may come from elsewhere, and must not reach the terminal as they are. The caller
+ * frees *longer. */
+static char *make_words(const char *format, va_list arguments, char *room, size_t size, char **longer)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int length = vsnprintf(room, size, format, arguments);
+    *longer = length >= 0 && (size_t)length >= size ? malloc((size_t)length + 1) : NULL;
+    if (*longer) vsnprintf(*longer, (size_t)length + 1, format, again); /* without memory it is cut */
+    va_end(again);
+    if (length < 0) room[0] = '\0';
+    char *words = *longer ? *longer : room;
+    text_clean(words, true);
+    return words;
+}
+
 void log_write(log_level level, const char *format, ...)
 {
     if (level > log_get_level()) return;
     const char *name = program_name;
+    char room[1024], *longer;
     va_list arguments;
     va_start(arguments, format);
+    const char *words = make_words(format, arguments, room, sizeof room, &longer);
+    va_end(arguments);
     flockfile(stderr); /* one line is written whole, whoever else writes */
     if (before_line) before_line(before_state);
     if (name) {
@@ -64,8 +85,8 @@ void log_write(log_level level, const char *format, ...)
     }
     if (level == LEVEL_ERROR) fputs("error: ", stderr);
     if (level == LEVEL_WARNING) fputs("warning: ", stderr);
-    vfprintf(stderr, format, arguments);
+    fputs(words, stderr);
     fputc('\n', stderr);
     funlockfile(stderr);
-    va_end(arguments);
+    free(longer);
 }

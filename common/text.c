@@ -110,6 +110,38 @@ bool text_ends_with(const char *string, const char *end)
     return a >= b && memcmp(string + a - b, end, b) == 0;
 }
 
+/* How many bytes the UTF-8 character at `s` has, and which one it is; 0: it is none. */
+static size_t read_character(const unsigned char *s, uint32_t *value)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* a longer way to write a character is none */
+    size_t count = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0;
+    *value = count > 1 ? s[0] & (0x7fu >> count) : s[0];
+    for (size_t i = 1; i < count; i++) {
+        if ((s[i] & 0xc0) != 0x80) return 0; /* the terminator too */
+        *value = *value << 6 | (s[i] & 0x3f);
+    }
+    bool surrogate = *value >= 0xd800 && *value < 0xe000;
+    return count && *value >= least[count] && *value <= 0x10ffff && !surrogate ? count : 0;
+}
+
+static bool is_harmful(uint32_t c)
+{
+    bool control = c < 0x20 || (c >= 0x7f && c < 0xa0), line = c == 0x2028 || c == 0x2029;
+    bool direction = (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
+    return control || line || direction;
+}
+
+void text_clean(char *string, bool lines)
+{
+    for (unsigned char *s = (unsigned char *)string; *s;) {
+        uint32_t value;
+        size_t count = read_character(s, &value);
+        if (*s == '\t') *s = ' ';
+        else if (!count || (is_harmful(value) && !(lines && *s == '\n'))) memset(s, '?', count ? count : 1);
+        s += count ? count : 1;
+    }
+}
+
 bool text_to_double(const char *string, double *value)
 {
     if (!*string || *string == ' ' || *string == '\t' || *string == '\n') return false;

@@ -39,6 +39,10 @@ char *text_copy_bytes(const char *bytes, size_t count);
 bool text_starts_with(const char *string, const char *front);
 bool text_ends_with(const char *string, const char *end);
 
+/* Make a text that came from elsewhere harmless to terminals, logs and those who read them: what is no UTF-8, moves the cursor or
+ * turns the direction of writing becomes question marks, a tab a space. With `lines` newlines stay. In place, of the same length. */
+void text_clean(char *string, bool lines);
+
 /* Parse a whole string as a number: nothing before or after it, in range, finite unless it says nan or inf.
  * False leaves *value alone. */
 bool text_to_double(const char *string, double *value);

@@ -89,6 +89,38 @@ static void fronts_and_ends_are_found(void **state)
     assert_false(text_ends_with("t", ".pt"));
 }
 
+static void what_comes_from_elsewhere_is_made_harmless(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to;
+        bool lines;
+    } cases[] = {
+        {"plain words", "plain words", false},
+        {"M\xc3\xbcller \xe2\x82\xac \xf0\x9f\x98\x80", "M\xc3\xbcller \xe2\x82\xac \xf0\x9f\x98\x80", false},
+        {"\x1b[2J\x1b]0;owned\x07", "?[2J?]0;owned?", false},
+        {"a\nb\rc\td\x7f", "a?b?c d?", false},
+        {"a\nb\rc", "a\nb?c", true},
+        {"\xc2\x9b"
+         "2J",
+         "??2J", false}, /* the control character CSI */
+        {"\xe2\x80\xae"
+         "exe",
+         "???exe", false},                                      /* right to left */
+        {"\xe2\x80\xa8x", "???x", false},                       /* line separator */
+        {"\x9b\xff\xc3", "???", false},                         /* no UTF-8 */
+        {"\xc0\xaf \xed\xa0\x80 \xf8\x88", "?? ??? ??", false}, /* too long, a surrogate, five bytes */
+        {"\xf4\x90\x80\x80 \xe2\x82", "???? ??", false},        /* beyond the last character, cut short */
+        {"", "", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = text_copy(cases[i].from);
+        text_clean(text, cases[i].lines);
+        assert_string_equal(text, cases[i].to);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -96,6 +128,7 @@ int main(void)
         cmocka_unit_test(numbers_are_whole_strings),
         cmocka_unit_test(doubles_are_written_as_python_does),
         cmocka_unit_test(fronts_and_ends_are_found),
+        cmocka_unit_test(what_comes_from_elsewhere_is_made_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,9 +155,35 @@ static status check_text(const char *what, const char *text, size_t most)
                           : FAIL(ERR_PROTOCOL, "%s: a text of %zu bytes, at most %zu are accepted", what, length, most);
 }
 
-static status check_sentence(const char *what, const char *text)
+/* For people: it will be printed, logged, kept. What is no plain text in it is made harmless here, once for all of that. */
+static status check_sentence(const char *what, char *text)
 {
-    return check_text(what, text, WIRE_SENTENCE_MOST);
+    TRY(check_text(what, text, WIRE_SENTENCE_MOST));
+    text_clean(text, false);
+    return OK;
+}
+
+/* A path is a path only as it is. */
+static status check_path(const char *what, const char *text)
+{
+    TRY(check_text(what, text, WIRE_SENTENCE_MOST));
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) return FAIL(ERR_PROTOCOL, "%s: a path was expected", what);
+    return OK;
+}
+
+/* 32 hex digits, or none. */
+static status check_hash(const char *what, const char *text)
+{
+    wire_id id;
+    if (!*text || wire_id_parse(text, &id) == OK) return OK;
+    return FAIL(ERR_PROTOCOL, "%s: a hash of 32 digits was expected", what);
+}
+
+/* How often, how many: far beyond what a training can have. */
+static status check_number(const char *what, int64_t value)
+{
+    return check_range(what, value, 0, INT32_MAX);
 }
 
 static status check_count(const char *what, size_t count, size_t most)
@@ -217,7 +243,7 @@ static status check_record(const Mendel__Record *r)
     TRY(check_sentence("host", r->host));
     TRY(check_range("threads", r->threads, 0, 1 << 20));
     TRY(check_range("peak memory", r->peak_memory, 0, INT64_MAX));
-    if (!isfinite(r->seconds) || r->seconds < 0) return FAIL(ERR_PROTOCOL, "seconds: a time was expected");
+    if (!(r->seconds >= 0 && r->seconds <= INT32_MAX)) return FAIL(ERR_PROTOCOL, "seconds: a time was expected");
     return OK;
 }
 
@@ -242,14 +268,15 @@ static status check_welcome(const Mendel__Welcome *w)
     TRY(check_range("retry_ms", w->retry_ms, 1, DAY_MS));
     TRY(check_sentence("name", w->name));
     TRY(check_text("data yaml", w->data_yaml, WIRE_TEXT_MOST));
-    TRY(check_sentence("data root", w->data_root));
+    TRY(check_path("data root", w->data_root));
     TRY(check_digests(w->data, w->n_data));
     TRY(check_sentence("model name", w->model_name));
     TRY(check_text("model yaml", w->model_yaml, WIRE_TEXT_MOST));
     TRY(check_map("options", &w->options));
     TRY(check_map("base hyps", &w->base_hyps));
-    TRY(check_sentence("weights path", w->weights_path));
-    TRY(check_sentence("weights hash", w->weights_hash));
+    TRY(check_path("weights path", w->weights_path));
+    TRY(check_hash("weights hash", w->weights_hash));
+    TRY(check_range("weights bytes", w->weights_bytes, 0, INT64_MAX));
     return check_tokens("unwanted", w->unwanted, w->n_unwanted);
 }
 
@@ -264,10 +291,10 @@ static status check_candidate(const Mendel__Candidate *c)
     TRY(check_token(c->token));
     TRY(check_map("hyps", &c->hyps));
     TRY(check_range("seed", c->seed, 0, UINT32_MAX));
-    TRY(check_sentence("resume hash", c->resume_hash));
-    TRY(check_sentence("resume path", c->resume_path));
-    TRY(check_range("resume epoch", c->resume_epoch, 0, INT64_MAX));
-    return check_range("resume step", c->resume_step, 0, INT64_MAX);
+    TRY(check_hash("resume hash", c->resume_hash));
+    TRY(check_path("resume path", c->resume_path));
+    TRY(check_number("resume epoch", c->resume_epoch));
+    return check_number("resume step", c->resume_step);
 }
 
 static status check_no_work(const Mendel__NoWork *n)
@@ -280,10 +307,10 @@ static status check_no_work(const Mendel__NoWork *n)
 static status check_progress(const Mendel__Progress *p)
 {
     TRY(check_token(p->token));
-    TRY(check_range("epoch", p->epoch, 0, INT64_MAX));
-    TRY(check_range("epochs", p->epochs, 0, INT64_MAX));
-    TRY(check_range("step", p->step, 0, INT64_MAX));
-    TRY(check_range("steps", p->steps, 0, INT64_MAX));
+    TRY(check_number("epoch", p->epoch));
+    TRY(check_number("epochs", p->epochs));
+    TRY(check_number("step", p->step));
+    TRY(check_number("steps", p->steps));
     TRY(check_range("memory", p->memory, 0, INT64_MAX));
     return check_map("metrics", &p->metrics);
 }
@@ -299,7 +326,7 @@ static status check_accepted(const Mendel__Accepted *a)
 static status check_result(const Mendel__Result *r)
 {
     TRY(check_token(r->token));
-    TRY(check_range("epoch", r->epoch, 0, INT64_MAX));
+    TRY(check_number("epoch", r->epoch));
     if (r->n_results != RESULT_COUNT && !(r->stopped && r->n_results == 0))
         return FAIL(ERR_PROTOCOL, "results: %d numbers were expected, found %zu", RESULT_COUNT, r->n_results);
     return check_record(r->record);
@@ -318,18 +345,24 @@ static status check_failed(const Mendel__Failed *f)
 static status check_yield(const Mendel__Yield *y)
 {
     TRY(check_token(y->token));
-    TRY(check_range("epoch", y->epoch, 0, INT64_MAX));
-    TRY(check_range("step", y->step, 0, INT64_MAX));
-    TRY(check_sentence("checkpoint hash", y->checkpoint_hash));
-    TRY(check_sentence("checkpoint path", y->checkpoint_path));
+    TRY(check_number("epoch", y->epoch));
+    TRY(check_number("step", y->step));
+    TRY(check_hash("checkpoint hash", y->checkpoint_hash));
+    TRY(check_path("checkpoint path", y->checkpoint_path));
     return check_record(y->record);
 }
 
 static status check_blob(const Mendel__Blob *b)
 {
-    TRY(check_sentence("hash", b->hash));
+    TRY(check_hash("hash", b->hash));
     TRY(check_range("bytes", b->bytes, 0, INT64_MAX));
     return check_range("offset", b->offset, 0, b->bytes);
+}
+
+static status check_blob_ack(const Mendel__BlobAck *b)
+{
+    TRY(check_hash("hash", b->hash));
+    return check_range("offset", b->offset, 0, INT64_MAX);
 }
 
 static status check_stop(const Mendel__Stop *s)
@@ -356,7 +389,7 @@ static status check_body(const envelope *e)
     case MENDEL__ENVELOPE__BODY_RESULT: return check_result(e->result);
     case MENDEL__ENVELOPE__BODY_RESULT_ACK: return check_token(e->result_ack->token);
     case MENDEL__ENVELOPE__BODY_BLOB: return check_blob(e->blob);
-    case MENDEL__ENVELOPE__BODY_BLOB_ACK: return check_sentence("hash", e->blob_ack->hash);
+    case MENDEL__ENVELOPE__BODY_BLOB_ACK: return check_blob_ack(e->blob_ack);
     case MENDEL__ENVELOPE__BODY_GOODBYE: return check_sentence("reason", e->goodbye->reason);
     default: return OK; /* hello_again has nothing in it; what is not known is skipped */
     }

@@ -284,6 +284,9 @@ enum { DAY_MS = 86400000 };
     ROW(WELCOME, b->welcome.base_hyps = LONG_MAP) \
     ROW(WELCOME, b->welcome.weights_path = SENTENCE) \
     ROW(WELCOME, b->welcome.weights_hash = SENTENCE) \
+    ROW(WELCOME, b->welcome.weights_hash = "../0123456789abcdef0123456789abc") \
+    ROW(WELCOME, b->welcome.weights_path = "a\nb") \
+    ROW(WELCOME, b->welcome.weights_bytes = -1) \
     ROW(WELCOME, b->token.attempt = 0) \
     ROW(REFUSED, b->refused.detail = SENTENCE) \
     ROW(WORK_REQUEST, b->work_request.slot = -1) \
@@ -298,6 +301,8 @@ enum { DAY_MS = 86400000 };
     ROW(CANDIDATE, b->candidate.resume_path = SENTENCE) \
     ROW(CANDIDATE, b->candidate.resume_epoch = -1) \
     ROW(CANDIDATE, b->candidate.resume_step = -1) \
+    ROW(CANDIDATE, b->candidate.resume_hash = words) \
+    ROW(CANDIDATE, b->candidate.resume_path = "\x1b[2J") \
     ROW(NO_WORK, b->no_work.slot = -1) \
     ROW(NO_WORK, b->no_work.retry_ms = -1) \
     ROW(NO_WORK, b->no_work.retry_ms = DAY_MS + 1) \
@@ -313,6 +318,7 @@ enum { DAY_MS = 86400000 };
     ROW(PROGRESS, b->progress.step = -1) \
     ROW(PROGRESS, b->progress.steps = -1) \
     ROW(PROGRESS, b->progress.memory = -1) \
+    ROW(PROGRESS, b->progress.epochs = (int64_t)INT32_MAX + 1) \
     ROW(PROGRESS, b->progress.metrics = LONG_MAP) \
     ROW(STOP, b->stop.token = NULL) \
     ROW(STOP, b->stop.reason = SENTENCE) \
@@ -343,12 +349,15 @@ enum { DAY_MS = 86400000 };
     ROW(RESULT, b->record.seconds = -1) \
     ROW(RESULT, b->record.seconds = NAN) \
     ROW(RESULT, b->record.seconds = INFINITY) \
+    ROW(RESULT, b->record.seconds = 1e300) \
     ROW(RESULT_ACK, b->result_ack.token = NULL) \
     ROW(BLOB, b->blob.hash = SENTENCE) \
     ROW(BLOB, b->blob.bytes = -1) \
     ROW(BLOB, b->blob.offset = -1) \
     ROW(BLOB, b->blob.offset = 101) \
     ROW(BLOB_ACK, b->blob_ack.hash = SENTENCE) \
+    ROW(BLOB_ACK, b->blob_ack.hash = "../../../etc/passwd") \
+    ROW(BLOB_ACK, b->blob_ack.offset = -1) \
     ROW(GOODBYE, b->goodbye.reason = SENTENCE) \
     ROW(GOODBYE, b->envelope.run.len = 0) \
     ROW(GOODBYE, b->envelope.run.len = WIRE_ID_BYTES - 1) \
@@ -356,6 +365,46 @@ enum { DAY_MS = 86400000 };
     ROW(GOODBYE, b->envelope.session.len = 0) \
     ROW(GOODBYE, b->envelope.session.len = WIRE_ID_BYTES - 1)
 /* clang-format on */
+
+/* Words for people are harmless wherever they are printed; texts that are data come as they are. */
+static void words_come_clean(void **state)
+{
+    (void)state;
+    static char evil[] = "a\x1b[31m\nb\xff", clean[] = "a?[31m?b?";
+    bodies b;
+    envelope *e;
+    fill(&b, KIND(HELLO));
+    b.hello.host = b.hello.version = b.device.name = b.device.model = b.precisions[1] = b.digest.split = evil;
+    bytes packed = pack(&b.envelope);
+    assert_int_equal(wire_unpack(packed.data, packed.count, &e), OK);
+    assert_string_equal(e->hello->host, clean);
+    assert_string_equal(e->hello->version, clean);
+    assert_string_equal(e->hello->device->name, clean);
+    assert_string_equal(e->hello->device->model, clean);
+    assert_string_equal(e->hello->device->precisions[1], clean);
+    assert_string_equal(e->hello->data[0]->split, clean);
+    wire_free(&e);
+    bytes_free(&packed);
+    fill(&b, KIND(FAILED));
+    b.failed.reason = b.failed.detail = b.lines[1] = b.record.host = evil;
+    packed = pack(&b.envelope);
+    assert_int_equal(wire_unpack(packed.data, packed.count, &e), OK);
+    assert_string_equal(e->failed->reason, clean);
+    assert_string_equal(e->failed->detail, clean);
+    assert_string_equal(e->failed->log[1], clean);
+    assert_string_equal(e->failed->record->host, clean);
+    wire_free(&e);
+    bytes_free(&packed);
+    fill(&b, KIND(WELCOME));
+    b.welcome.name = evil;
+    b.welcome.data_yaml = evil;
+    packed = pack(&b.envelope);
+    assert_int_equal(wire_unpack(packed.data, packed.count, &e), OK);
+    assert_string_equal(e->welcome->name, clean);
+    assert_string_equal(e->welcome->data_yaml, evil);
+    wire_free(&e);
+    bytes_free(&packed);
+}
 
 static void *repeat(void *item, size_t count)
 {
@@ -620,6 +669,7 @@ int main(void)
         cmocka_unit_test(every_kind_comes_back_as_it_was),
         cmocka_unit_test(kinds_have_names),
         cmocka_unit_test(what_is_out_of_bounds_is_refused),
+        cmocka_unit_test(words_come_clean),
         cmocka_unit_test(bounds_themselves_are_accepted),
         cmocka_unit_test(numbers_that_are_not_finite_may_be_results),
         cmocka_unit_test(another_version_is_told_apart),
