@@ -31,18 +31,25 @@ typedef struct program {
 
 /* ---- where it listens ---- */
 
+/* Looked at before anything is started. */
+static status check_bind(const coordinator_options *o)
+{
+    bool tcp = !strncmp(o->bind, "tcp://", 6);
+    if (*o->bind && !tcp && strncmp(o->bind, "ipc://", 6))
+        return FAIL(ERR_ARGUMENT, "--bind %s: tcp://ADDRESS:PORT was expected", o->bind);
+    if (tcp && !o->insecure)
+        return FAIL(ERR_REFUSED,
+                    "--bind %s: a TCP port without keys is open to everyone who reaches it: say --insecure "
+                    "if that is meant",
+                    o->bind);
+    return OK;
+}
+
 static status choose_endpoint(const coordinator_options *o, const run *r, meeting **own, const char **endpoint)
 {
     char id[WIRE_ID_ROOM];
     *own = NULL;
     *endpoint = o->bind;
-    if (*o->bind && strncmp(o->bind, "tcp://", 6) && strncmp(o->bind, "ipc://", 6))
-        return FAIL(ERR_ARGUMENT, "--bind %s: tcp://ADDRESS:PORT was expected", o->bind);
-    if (!strncmp(o->bind, "tcp://", 6) && !o->insecure)
-        return FAIL(ERR_REFUSED,
-                    "--bind %s: a TCP port without keys is open to everyone who reaches it: say --insecure "
-                    "if that is meant",
-                    o->bind);
     if (*o->bind) return OK;
     wire_id_text(&r->id, id);
     TRY(meeting_offer(id, r->folder, own));
@@ -112,7 +119,8 @@ static int evolve(program *p)
     run r;
     zsys_init();
     zsys_handler_set(NULL); /* our own handlers */
-    status s = signals_start();
+    status s = check_bind(&p->own);
+    if (s == OK) s = signals_start();
     if (s == OK) s = run_open(&request, clock_ms(), clock_wall_ms(), &r);
     if (s != OK) {
         log_error("%s", status_message());
