@@ -119,7 +119,7 @@ static const rule rules[] = {
      "  (attempts <> (select count(*) from attempts a where a.candidate = c.number) or "
      "   attempts <> (select coalesce(max(attempt), 0) from attempts a where a.candidate = c.number))"},
     {"a request was answered with two attempts",
-     "select min(candidate), session, slot, number from attempts group by session, slot, number having count(*) > 1"},
+     "select min(candidate), session, slot, number from attempts where number > 0 group by session, slot, number having count(*) > 1"},
     {"an attempt was leased after its candidate had ended",
      "select c.number from candidates c join attempts a on a.candidate = c.number where c.ended_ms > 0 and a.leased_ms > c.ended_ms"},
     {"an attempt was leased while another one, never given up, was under way",

@@ -87,9 +87,10 @@ kill9() { kill -9 "$@" 2>/dev/null; for killed; do wait "$killed"; done 2>/dev/n
 ours() {
     for environment in /proc/[0-9]*/environ; do
         pid=${environment#/proc/} pid=${pid%/environ}
-        if grep -qzxF "$mark" "$environment" 2>/dev/null && ! gone "$pid"; then echo "$pid"; fi
+        if is_ours "$pid"; then echo "$pid"; fi
     done
 }
+is_ours() { grep -qzxF "$mark" "/proc/$1/environ" 2>/dev/null && ! gone "$1"; }
 none_left() { [ -z "$(ours)" ]; }
 
 clean_up() {
@@ -126,9 +127,11 @@ work() {
     worker=$started
 }
 
-# refuse NAME WORDS... -- COMMAND...: ends with $expected (1) and one sentence that has the words in it, in this order.
+# refuse NAME WORDS... -- COMMAND...: ends with $expected (1) and one sentence that has the words in it, in this order. Where the
+# command would have started the run `refused`, nothing of it is left that the next start could stumble over.
 expected=1
 refuse() {
+    rm -rf refused
     refuse_name=$1 words=; shift
     while [ "$1" != -- ]; do words="$words${words:+.*}$(printf '%s' "$1" | sed 's/[][\.*^$]/\\&/g')"; shift; done
     shift
@@ -138,7 +141,14 @@ refuse() {
     if [ "$code" -ne "$expected" ]; then fail "$refuse_name" "exit status $code, not $expected"
     elif [ "$(grep -c 'error: ' output)" -ne 1 ]; then fail "$refuse_name" "one error line was expected"
     elif ! grep 'error: ' output | grep -q -e "$words"; then fail "$refuse_name" "'$words' was expected"
+    elif [ -n "$(find refused -type f ! -name lock 2>/dev/null)" ]; then fail "$refuse_name" "left $(find refused -type f | tr '\n' ' ')"
     else pass "$refuse_name"; fi
+}
+
+# A port that nobody listens on.
+free_port() {
+    port=$((20000 + ($$ * 7 + ${port:-0}) % 20000))
+    while grep -qi ":$(printf %04X $port) " /proc/net/tcp /proc/net/tcp6; do port=$((port + 1)); done
 }
 
 # ---- what a run has come to ----
