@@ -36,7 +36,7 @@ tests   = $(patsubst %.c,$(BUILD)/tests/%,$(foreach folder,$(1),$(wildcard $(fol
 
 COMMON_DIRS      = common
 PROTO_DIRS       = proto
-COORDINATOR_DIRS = coordinator coordinator/strategies
+COORDINATOR_DIRS = coordinator coordinator/strategies coordinator/dashboard
 WORKER_DIRS      = worker
 TRAIN_DIRS       = worker/train worker/data worker/model worker/loss worker/metrics worker/backend
 CPU_DIRS         = worker/backend/cpu
@@ -46,8 +46,8 @@ SHAPES_DIRS      = examples/shapes
 
 # ---- what Debian has to bring: see README; CUDA is looked for, never installed ----
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
-           libsqlite3-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev libcmocka-dev \
-           fonts-dejavu-core procps
+           libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
+           libcmocka-dev fonts-dejavu-core procps
 DEPS_ALL = $(DEPS) clang clang-format libclang-rt-14-dev valgrind
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
@@ -68,7 +68,7 @@ CPU         = $(filter-out %/kernels.o,$(call objects,$(call sources,$(CPU_DIRS)
 
 COMMON_LIBS      = -lyaml -lxxhash -lm
 PROTO_LIBS       = -lprotobuf-c -lmsgpackc
-COORDINATOR_LIBS = -lczmq -lzmq -lsqlite3 -lcairo $(PROTO_LIBS) $(COMMON_LIBS)
+COORDINATOR_LIBS = -lczmq -lzmq -lsqlite3 -lcairo -lmicrohttpd $(PROTO_LIBS) $(COMMON_LIBS)
 WORKER_LIBS      = -lczmq -lzmq $(PROTO_LIBS) $(COMMON_LIBS)
 TRAIN_LIBS       = -lturbojpeg -lpng -lzip -ldl $(PROTO_LIBS) $(COMMON_LIBS)
 SHAPES_LIBS      = -lturbojpeg $(COMMON_LIBS)
@@ -171,6 +171,8 @@ check-train: $(TRAIN_TESTS) $(BUILD)/train $(BUILD)/shapes $(BUILD)/backend_cpu.
 
 # The schema is part of the program.
 $(BUILD)/obj/coordinator/store_schema.o: coordinator/schema.sql
+# So is the dashboard's page.
+$(BUILD)/obj/coordinator/dashboard/assets.o: $(foreach kind,html css js svg,$(wildcard coordinator/dashboard/*.$(kind)))
 
 # ---- checks ----
 GOLDEN ?= $(wildcard ../shared/golden)

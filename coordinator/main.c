@@ -9,6 +9,7 @@
 #include "common/meeting.h"
 #include "common/signals.h"
 #include "coordinator/commands.h"
+#include "coordinator/dashboard/listen.h"
 #include "coordinator/server.h"
 #include "coordinator/view.h"
 
@@ -59,12 +60,46 @@ static status choose_endpoint(const coordinator_options *o, const run *r, meetin
 
 /* ---- the run ---- */
 
-static void tell_start(const run *r, const char *endpoint)
+static void tell_start(const run *r, const char *endpoint, const dashboard *d)
 {
     ledger_counts c;
     ledger_count(r->ledger, &c);
     log_info("run %s in %s: %lld of %lld candidates evaluated; workers connect to %s", r->name, r->folder,
              (long long)c.evaluated, (long long)c.generations, endpoint);
+    if (d) log_info("dashboard: %s", dashboard_url(d));
+    if (d && dashboard_is_public(d))
+        log_warning("the dashboard can be reached from other machines, and what it says can be read on the way");
+}
+
+/* ---- the dashboard ---- */
+
+/* Looked at before anything is started. */
+static status check_dashboard(const coordinator_options *o)
+{
+    char *address = NULL;
+    int port;
+    if (*o->dashboard && o->no_dashboard)
+        return FAIL(ERR_ARGUMENT, "--dashboard %s and --no-dashboard contradict each other", o->dashboard);
+    status s = *o->dashboard ? listen_read(o->dashboard, &address, &port) : OK;
+    free(address);
+    return s;
+}
+
+/* One that was not asked for is no reason to give up. */
+static status open_dashboard(const coordinator_options *o, const run *r, dashboard **out)
+{
+    char id[WIRE_ID_ROOM];
+    *out = NULL;
+    if (o->no_dashboard) return OK;
+    wire_id_text(&r->id, id);
+    dashboard_options d = {.folder = r->folder, .listen = o->dashboard, .id = id, .name = r->name};
+    d.strategy = strategy_name(r->spec.strategy);
+    d.space = &r->spec.space;
+    d.fitness = r->spec.fitness;
+    status s = dashboard_start(&d, out);
+    if (s == OK || *o->dashboard) return s;
+    log_warning("there is no dashboard: %s", status_message());
+    return OK;
 }
 
 static status serve(program *p, run *r, server_end *end)
@@ -76,13 +111,15 @@ static status serve(program *p, run *r, server_end *end)
     server *s = NULL;
     local_workers *workers = NULL;
     status result = choose_endpoint(&p->own, r, &own, &o.endpoint);
+    if (result == OK) result = open_dashboard(&p->own, r, &o.dashboard);
     if (result == OK) result = server_create(r, &o, &s);
-    if (result == OK) tell_start(r, o.endpoint);
+    if (result == OK) tell_start(r, o.endpoint, o.dashboard);
     if (result == OK && p->own.local_workers && !ledger_finished(r->ledger))
         result = local_start(r->folder, o.endpoint, p->own.local_workers, &workers);
     if (result == OK) result = server_run(s, workers, end);
     local_destroy(&workers);
     server_destroy(&s);
+    dashboard_stop(&o.dashboard);
     meeting_withdraw(&own);
     return result;
 }
@@ -120,6 +157,7 @@ static int evolve(program *p)
     zsys_init();
     zsys_handler_set(NULL); /* our own handlers */
     status s = check_bind(&p->own);
+    if (s == OK) s = check_dashboard(&p->own);
     if (s == OK) s = signals_start();
     if (s == OK) s = run_open(&request, clock_ms(), clock_wall_ms(), &r);
     if (s != OK) {

@@ -34,6 +34,9 @@
         "silence after which a worker's candidate is given to another")                                                \
     ROW(coordinator_options, stall_timeout_s, DOUBLE, "stall-timeout", "", "600", 1, 1e7, "SECONDS",                   \
         "a training without progress for this long is killed")                                                         \
+    ROW(coordinator_options, dashboard, STRING, "dashboard", "", "", 0, 0, "[ADDRESS:]PORT",                           \
+        "where browsers see how the run stands; by default a free port, for this machine alone")                       \
+    ROW(coordinator_options, no_dashboard, FLAG, "no-dashboard", "", "", 0, 0, "", "none")                             \
     ROW(coordinator_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                          \
     ROW(coordinator_options, man, FLAG, "man", "", "", 0, 0, "", "")                                                   \
     ROW(coordinator_options, help, FLAG, "help", "", "", 0, 0, "", "print this")

@@ -20,6 +20,8 @@ typedef struct coordinator_options {
     bool insecure;
     int64_t max_lost, max_failures;
     double heartbeat_s, lease_s, stall_timeout_s;
+    char *dashboard;
+    bool no_dashboard;
     /* the program */
     bool version, man, help;
 } coordinator_options;
@@ -31,7 +33,7 @@ typedef enum coordinator_strategy {
     STRATEGY_RANDOM
 } coordinator_strategy;
 
-enum { COORDINATOR_ROWS = 21 };
+enum { COORDINATOR_ROWS = 23 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
 
 /* A section over `o`; `given` may be NULL or has COORDINATOR_ROWS flags. */

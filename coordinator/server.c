@@ -1,4 +1,5 @@
-/* server.c - the socket and the turn. server_hello.c admits workers, server_work.c answers them, server_show.c draws. */
+/* server.c - the socket and the turn. server_hello.c admits workers, server_work.c answers them, server_show.c
+ * draws, server_dashboard.c tells the dashboard. */
 #include "coordinator/server.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ status server_create(run *r, const server_options *options, server **out)
     if (!s) return FAIL(ERR_MEMORY, "out of memory");
     s->run = r;
     s->o = *options;
+    s->pace = PACE_START;
     hyp_space trained;
     hyp_space_default(&trained);
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
@@ -278,6 +280,7 @@ static status turn(server *s)
     TRY(try_disk(s));
     write_reports(s, false);
     server_show(s);
+    server_publish(s, false);
     fleet_forget_silent(&s->fleet, s->now_ms, 10 * s->o.lease_ms);
     return OK;
 }
@@ -325,6 +328,8 @@ status server_run(server *s, local_workers *workers, server_end *end)
             return FAIL(ERR_STOPPED, "no worker is left: %s", why);
     }
     s->report_due = true;
+    s->stopping = true;
+    server_publish(s, true);
     write_reports(s, true);
     return end_workers(s, workers, *end);
 }

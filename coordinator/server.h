@@ -6,6 +6,7 @@
 #ifndef COORDINATOR_SERVER_H
 #define COORDINATOR_SERVER_H
 
+#include "coordinator/dashboard/dashboard.h"
 #include "coordinator/local.h"
 #include "coordinator/run.h"
 
@@ -14,7 +15,8 @@ typedef struct server server;
 typedef struct server_options {
     const char *endpoint; /* ipc:// or tcp:// to bind */
     int64_t heartbeat_ms, lease_ms, stall_ms;
-    bool show; /* draw how it stands on standard error */
+    bool show;            /* draw how it stands on standard error */
+    dashboard *dashboard; /* is told how it stands; borrowed; NULL: none */
 } server_options;
 
 /* Bind. `r` is borrowed and must outlive the server. ERR_BUSY naming the endpoint when it is in use, ERR_ARGUMENT when it is

@@ -5,6 +5,7 @@
 #include <czmq.h>
 
 #include "coordinator/fleet.h"
+#include "coordinator/pace.h"
 #include "coordinator/server.h"
 #include "coordinator/view.h"
 
@@ -30,6 +31,10 @@ struct server {
     int64_t try_disk_ms, look_at_store_ms, report_ms, plot_ms, view_ms;
     bool report_due;
     int64_t refused_messages;
+
+    pace pace; /* for the dashboard, as the next three */
+    int64_t publish_ms;
+    bool imported_told, stopping;
 };
 
 /* What has come in: the envelope and where from. */
@@ -53,6 +58,13 @@ status server_goodbye(server *s, session *from);
 
 /* Draw how the run stands, if it is time to. */
 void server_show(server *s);
+/* What holds the run up, one sentence; NULL: nothing. Borrowed. */
+const char *server_notice(const server *s);
+
+/* ---- server_dashboard.c ---- */
+
+/* Tell the dashboard how the run stands, if it is time to, or `now`. */
+void server_publish(server *s, bool now);
 
 /* ---- server_work.c: messages of welcome sessions ---- */
 

@@ -33,7 +33,7 @@ static view_attempt show_attempt(const server *s, const store_attempt *a)
     return v;
 }
 
-static const char *notice(const server *s)
+const char *server_notice(const server *s)
 {
     if (s->full) return "no space left on the disk: nothing is handed out or acknowledged";
     if (s->paused) return "paused";
@@ -54,7 +54,7 @@ void server_show(server *s)
     state.best = c.best;
     state.best_fitness = c.best_fitness;
     state.base_fitness = c.base_fitness;
-    state.notice = notice(s);
+    state.notice = server_notice(s);
     state.attempts = attempts;
     const store_attempt *a;
     size_t index = 0;

@@ -1,0 +1,147 @@
+/* server_dashboard.c - what the dashboard is told: trials that have changed, and how the run stands. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/server_inner.h"
+
+static const int64_t publish_every_ms = 250;
+/* A run that is opened has many trials to tell; so many a time keep the turn short. */
+enum { TRIALS_A_TIME = 1000 };
+
+/* ---- trials ---- */
+
+static void tell_trial(const server *s, int64_t number)
+{
+    const store_candidate *c = ledger_candidate(s->run->ledger, number);
+    size_t count = 0;
+    if (!c) return;
+    const store_attempt **attempts = calloc((size_t)c->attempts + 1, sizeof *attempts);
+    const store_attempt *a = NULL;
+    while (attempts && (int64_t)count < c->attempts &&
+           (a = ledger_attempt_of(s->run->ledger, number, (int64_t)count + 1)))
+        attempts[count++] = a;
+    dashboard_tell(s->o.dashboard, c, attempts, count);
+    free(attempts);
+}
+
+/* Rows that were imported are members without a trial: they never change. */
+static void tell_imported(server *s)
+{
+    const population *p = ledger_population(s->run->ledger);
+    for (size_t i = 0; i < p->count && p->members[i].candidate < 0; i++) {
+        store_candidate c = {.number = p->members[i].candidate, .state = CANDIDATE_IMPORTED};
+        c.result_count = RESULT_COUNT;
+        memcpy(c.results, p->members[i].results, sizeof c.results);
+        memcpy(c.made.hyps, p->members[i].hyps, p->space->count * sizeof *c.made.hyps);
+        dashboard_tell(s->o.dashboard, &c, NULL, 0);
+    }
+    s->imported_told = true;
+}
+
+static void tell_changes(server *s, bool all)
+{
+    int64_t number;
+    if (!s->imported_told) tell_imported(s);
+    for (int n = 0; (all || n < TRIALS_A_TIME) && (number = ledger_pop_changed(s->run->ledger)); n++)
+        tell_trial(s, number);
+}
+
+/* ---- workers ---- */
+
+static dashboard_slot slot_of(const slot_progress *p)
+{
+    dashboard_slot s = {.candidate = p->token.candidate, .attempt = p->token.attempt};
+    s.loss = s.images_per_s = NAN;
+    if (!p->epochs) return s;
+    s.epoch = p->epoch;
+    s.epochs = p->epochs;
+    s.step = p->step;
+    s.steps = p->steps;
+    s.loss = p->loss;
+    s.images_per_s = p->images_per_s;
+    s.memory = p->memory;
+    return s;
+}
+
+/* An attempt whose candidate has ended is nobody's work any more. */
+static bool is_live(const server *s, token t)
+{
+    const store_attempt *a = ledger_attempt(s->run->ledger, t);
+    return a && a->state == ATTEMPT_LEASED;
+}
+
+static size_t count_slots(const server *s)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->fleet.count; i++) count += (size_t)s->fleet.sessions[i]->slots;
+    return count;
+}
+
+/* `workers` and `slots` have room for all. Returns how many workers there are. */
+static size_t fill_workers(const server *s, dashboard_worker *workers, dashboard_slot *slots)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->fleet.count; i++) {
+        const session *from = s->fleet.sessions[i];
+        if (from->state != SESSION_WELCOME) continue;
+        workers[count++] = (dashboard_worker){.id = from->worker,
+                                              .host = from->host,
+                                              .device = from->device,
+                                              .silent_s = (double)(s->now_ms - from->heard_ms) / 1000,
+                                              .slots = slots,
+                                              .slot_count = (size_t)from->slots};
+        for (int64_t k = 0; k < from->slots; k++)
+            *slots++ = is_live(s, from->running[k].token) ? slot_of(&from->running[k])
+                                                          : (dashboard_slot){.loss = NAN, .images_per_s = NAN};
+    }
+    return count;
+}
+
+/* ---- the run ---- */
+
+static dashboard_phase phase_of(const server *s)
+{
+    if (ledger_finished(s->run->ledger)) return DASHBOARD_FINISHED;
+    if (ledger_broken(s->run->ledger)) return DASHBOARD_BROKEN;
+    if (s->stopping) return DASHBOARD_STOPPED;
+    return s->full ? DASHBOARD_FULL : s->paused ? DASHBOARD_PAUSED : DASHBOARD_RUNNING;
+}
+
+static dashboard_state state_of(server *s)
+{
+    ledger_counts c;
+    ledger_count(s->run->ledger, &c);
+    pace_note(&s->pace, c.evaluated, s->now_ms);
+    dashboard_state d = {.phase = phase_of(s), .notice = server_notice(s)};
+    d.generations = c.generations;
+    d.evaluated = c.evaluated;
+    d.bred = c.bred;
+    d.running = c.leased;
+    d.waiting = c.waiting;
+    d.failed = c.failed;
+    d.imported = c.imported;
+    d.best = c.best;
+    d.best_fitness = c.best_fitness;
+    d.base_fitness = c.base_fitness;
+    d.seconds_left = pace_seconds_left(&s->pace, c.generations, (size_t)c.leased, s->now_ms);
+    d.refused_messages = s->refused_messages;
+    return d;
+}
+
+void server_publish(server *s, bool now)
+{
+    if (!s->o.dashboard || (!now && s->now_ms < s->publish_ms)) return;
+    s->publish_ms = s->now_ms + publish_every_ms;
+    tell_changes(s, now);
+    dashboard_state state = state_of(s);
+    dashboard_worker *workers = calloc(s->fleet.count + 1, sizeof *workers);
+    dashboard_slot *slots = calloc(count_slots(s) + 1, sizeof *slots);
+    if (workers && slots) {
+        state.worker_count = fill_workers(s, workers, slots);
+        state.workers = workers;
+        dashboard_publish(s->o.dashboard, &state);
+    }
+    free(workers);
+    free(slots);
+}
