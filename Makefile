@@ -169,10 +169,31 @@ $(eval $(call unit_rules,tests/train,$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON_L
 check-train: $(TRAIN_TESTS) $(BUILD)/train $(BUILD)/shapes $(BUILD)/backend_cpu.so
 	@tests/run.sh "tests/train/run.sh $(BUILD)"
 
+# `worker` as a process, with a coordinator that follows a script and trainers that misbehave.
+WORKER_TESTS = $(call tests,tests/worker)
+FAKE_TRAINER = $(BUILD)/tests/tests/worker/fake_trainer
+$(eval $(call unit_rules,tests/worker,$(WORKER) $(BUILD)/obj/tests/worker/stage.o,$(WORKER_LIBS)))
+$(FAKE_TRAINER): $(BUILD)/obj/tests/worker/fake_trainer.o $(PROTO) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(PROTO_LIBS) $(COMMON_LIBS) -o $@
+
+# What a run has left, looked at by other code than that which wrote it.
+HISTORY = $(BUILD)/tests/cluster/history
+$(HISTORY): $(BUILD)/obj/tests/cluster/history.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -lsqlite3 -lm -o $@
+PROCESS_PROGRAMS = $(TRAIN_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
+
 # The schema is part of the program.
 $(BUILD)/obj/coordinator/store_schema.o: coordinator/schema.sql
 # So is the dashboard's page.
 $(BUILD)/obj/coordinator/dashboard/assets.o: $(foreach kind,html css js svg,$(wildcard coordinator/dashboard/*.$(kind)))
+
+# Made-up runs for the dashboard, to be looked at and tested.
+PROCESS_PROGRAMS += $(BUILD)/tests/dashboard/stage
+$(BUILD)/tests/dashboard/stage: $(call objects,tests/dashboard/stage.c) $(COORDINATOR)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(COORDINATOR_LIBS) -o $@
 
 # ---- checks ----
 GOLDEN ?= $(wildcard ../shared/golden)
@@ -186,7 +207,7 @@ parity: $(BUILD)/tests/parity
 	$(BUILD)/tests/parity $(GOLDEN)
 
 # What the programs do as processes: each script takes the folder of the programs and closes with "N passed, N failed".
-PROCESS_TESTS = tests/train/run.sh tests/worker/run.sh tests/cluster/run.sh
+PROCESS_TESTS = tests/train/run.sh tests/cluster/run.sh
 PARITY_TEST   = $(if $(GOLDEN),'$(BUILD)/tests/parity $(GOLDEN)',tests/skipped.sh\ the\ recorded\ results,\ GOLDEN=folder)
 
 ## make check          everything that a change has to pass: units, parity, trainings, clusters, one pass with sanitizers
@@ -195,8 +216,8 @@ check: deps
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined programs test-programs
 	@$(MAKE) --no-print-directory check-now
 check-now:
-	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(PROCESS_TESTS:%='% $(BUILD)') \
-	    $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/address-undefined/%) 'tests/cluster/run.sh $(BUILD)/address-undefined'
+	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(PROCESS_TESTS:%='% $(BUILD)') \
+	    $(patsubst $(BUILD)/%,$(BUILD)/address-undefined/%,$(UNIT_TESTS) $(WORKER_TESTS)) 'tests/cluster/run.sh $(BUILD)/address-undefined'
 
 ## make check-all      make check, the second compiler, threads under TSan, long cluster runs, the demo's bounds, whole trainings
 check-all: deps-all
@@ -215,7 +236,7 @@ check-curves: deps
 	@$(MAKE) --no-print-directory $(JOBS) programs
 	@tests/curves/run.sh $(BUILD)
 
-test-programs: $(UNIT_TESTS) $(TRAIN_TESTS) $(PROCESS_PROGRAMS)
+test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS)
 
 ## make bench          how fast it is here, beside the machine's limits
 bench: $(BUILD)/bench $(BUILD)/backend_cpu.so
