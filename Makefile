@@ -143,10 +143,14 @@ $(BUILD)/shapes: $(BUILD)/obj/examples/shapes/main.o $(SHAPES)
 	$(CC) $(LDFLAGS) $^ $(SHAPES_LIBS) -o $@
 $(BUILD)/bench: $(call objects,$(wildcard tests/bench/*.c)) $(TRAIN) | $(BUILD)/backend_cpu.so
 	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) -o $@
-# The parity runner drives breeding, training and the processor's kernels alike, so it links the parts of all of them.
-$(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(CPU) $(filter-out $(TRAIN),$(COORDINATOR)) | $(BUILD)/backend_cpu.so
+# The parity runner drives breeding, training and the processor's kernels alike: all of the latter, and what it needs of the
+# coordinator, which an archive gives.
+$(BUILD)/obj/coordinator.a: $(filter-out $(TRAIN),$(COORDINATOR))
+	rm -f $@
+	$(AR) rcs $@ $^
+$(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(CPU) $(BUILD)/obj/coordinator.a | $(BUILD)/backend_cpu.so
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) $(CPU_LIBS) $(COORDINATOR_LIBS) -o $@
+	$(CC) $(LDFLAGS) $(filter %.o %.a,$^) $(TRAIN_LIBS) $(CPU_LIBS) $(COORDINATOR_LIBS) -o $@
 
 # ---- unit tests: one program a file, linked with what the file's program links ----
 UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS) $(SHAPES_DIRS))
