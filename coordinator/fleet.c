@@ -6,6 +6,7 @@
 
 #include "common/array.h"
 #include "common/text.h"
+#include "coordinator/limits.h"
 
 static void session_destroy(session *s)
 {
@@ -72,15 +73,35 @@ static status fill(session *s, const Mendel__Hello *h)
     return OK;
 }
 
-status fleet_greet(fleet *f, const wire_id *id, const Mendel__Hello *hello, session **out)
+bool fleet_is_claimed(const fleet *f, const char *worker, const char *key, int64_t since_ms)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        const session *s = f->sessions[i];
+        if (!strcmp(s->worker, worker) && strcmp(s->key, key) && s->heard_ms >= since_ms) return true;
+    }
+    return false;
+}
+
+static status check_room(const fleet *f, const char *key)
+{
+    size_t of_key = 0;
+    if (f->count >= LIMIT_SESSIONS) return FAIL(ERR_BUSY, "there are %d workers already", LIMIT_SESSIONS);
+    for (size_t i = 0; i < f->count; i++) of_key += !strcmp(f->sessions[i]->key, key);
+    if (of_key < LIMIT_SESSIONS_KEY) return OK;
+    return FAIL(ERR_BUSY, "there are %d workers with this key already", LIMIT_SESSIONS_KEY);
+}
+
+status fleet_greet(fleet *f, const wire_id *id, const char *key, const Mendel__Hello *hello, session **out)
 {
     session *s = fleet_find(f, id);
     if (!s) {
+        TRY(check_room(f, key));
         TRY(array_room(&f->sessions, &f->room, f->count + 1));
         s = calloc(1, sizeof *s);
         if (!s) return FAIL(ERR_MEMORY, "out of memory");
         s->id = *id;
         wire_id_text(id, s->text);
+        strcpy(s->key, key);
         f->sessions[f->count++] = s;
     }
     *out = s;
@@ -119,5 +140,5 @@ slot_progress *fleet_progress(const session *s, token t)
 
 void fleet_begin(session *s, int64_t slot, token t)
 {
-    if (slot < s->slots) s->running[slot] = (slot_progress){.token = t};
+    if (slot < s->slots) s->running[slot] = (slot_progress){.token = t, .earlier = s->running[slot].token};
 }

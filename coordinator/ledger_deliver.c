@@ -7,7 +7,8 @@
 #include "common/text.h"
 #include "coordinator/ledger_inner.h"
 
-enum { FAILURES_IN_A_ROW = 3, ATTEMPTS_THAT_MAY_CRASH = 1 };
+/* Preemption is nobody's fault; but a candidate that was handed on so often is not getting anywhere, and each attempt is kept. */
+enum { FAILURES_IN_A_ROW = 3, ATTEMPTS_THAT_MAY_CRASH = 1, ATTEMPTS_MOST = 200 };
 
 /* ---- what all deliveries share ---- */
 
@@ -234,6 +235,8 @@ status ledger_yielded(ledger *l, const delivery *d, const Mendel__Yield *y, int6
         e->kept.epoch = y->epoch;
         e->kept.checkpoint_step = y->step;
     }
+    if (e->count >= ATTEMPTS_MOST && !entry_is_leased(e))
+        return ledger_fail(l, e, "lost", "it was handed on again and again, and never trained to its end", wall_ms);
     if (was_live || entry_waits(e)) return ledger_wait_again(l, e, CANDIDATE_YIELDED);
     return ledger_put_candidate(l, e);
 }

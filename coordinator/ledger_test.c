@@ -394,6 +394,27 @@ static void what_a_new_session_takes_over_answers_none_of_its_requests(void **st
     assert_true(token_equal(two, again));
 }
 
+static void a_candidate_is_not_handed_on_for_ever(void **state)
+{
+    setting *t = *state;
+    Mendel__Record record = MENDEL__RECORD__INIT;
+    Mendel__Yield y = MENDEL__YIELD__INIT;
+    Mendel__Verdict verdict;
+    give(t, ask(t, "a", 1, 0), 0.5); /* not the first candidate, whose failure would end the run */
+    y.record = &record;
+    int64_t times = 0;
+    for (; ledger_candidate(t->ledger, 2) == NULL || ledger_candidate(t->ledger, 2)->state != CANDIDATE_FAILED;
+         times++) {
+        token given = ask(t, "a", (uint64_t)times + 2, 0);
+        assert_int_equal(given.candidate, 2);
+        assert_int_equal(ledger_yielded(t->ledger, &(delivery){given, "a", &record}, &y, 5, &verdict), OK);
+        assert_in_range(times, 0, 1000);
+    }
+    assert_int_equal(times, 200);
+    assert_string_equal(ledger_candidate(t->ledger, 2)->reason, "lost");
+    assert_int_equal(ask(t, "a", (uint64_t)times + 2, 0).candidate, 3);
+}
+
 static void a_yielded_candidate_goes_on_from_its_checkpoint(void **state)
 {
     setting *t = *state;
@@ -502,6 +523,7 @@ int main(void)
         CASE(a_new_session_loses_what_the_old_one_held),
         CASE(what_a_new_session_takes_over_answers_none_of_its_requests),
         CASE(a_yielded_candidate_goes_on_from_its_checkpoint),
+        CASE(a_candidate_is_not_handed_on_for_ever),
         CASE(children_see_what_had_arrived),
         CASE(imported_rows_breed_and_do_not_count),
         CASE(changes_are_told_once_and_all_of_them_after_a_restart),

@@ -6,17 +6,19 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/meeting.h"
 #include "common/signals.h"
 #include "coordinator/commands.h"
 #include "coordinator/dashboard/listen.h"
+#include "coordinator/keys.h"
+#include "coordinator/listening.h"
 #include "coordinator/server.h"
 #include "coordinator/view.h"
 
 static const char usage[] =
     "coordinator --data DATA.yaml --cfg MODEL.yaml [--generations N] [--local-workers N] [options]\n"
     "       coordinator --run DIR\n"
-    "       coordinator status|trials|best|verify|export|pause|resume --run DIR [options]";
+    "       coordinator status|trials|best|verify|export|pause|resume --run DIR [options]\n"
+    "       coordinator keys list|add NAME|revoke NAME --run DIR";
 static const char about[] =
     "Evolve the hyperparameters of an object detector: breed candidates, hand them to workers, keep the results.\n"
     "The same command goes on where it was stopped, however it was stopped.";
@@ -29,34 +31,6 @@ typedef struct program {
     bool given[COORDINATOR_ROWS], train_given[TRAIN_ROWS];
     option_section sections[SECTIONS];
 } program;
-
-/* ---- where it listens ---- */
-
-/* Looked at before anything is started. */
-static status check_bind(const coordinator_options *o)
-{
-    bool tcp = !strncmp(o->bind, "tcp://", 6);
-    if (*o->bind && !tcp && strncmp(o->bind, "ipc://", 6))
-        return FAIL(ERR_ARGUMENT, "--bind %s: tcp://ADDRESS:PORT was expected", o->bind);
-    if (tcp && !o->insecure)
-        return FAIL(ERR_REFUSED,
-                    "--bind %s: a TCP port without keys is open to everyone who reaches it: say --insecure "
-                    "if that is meant",
-                    o->bind);
-    return OK;
-}
-
-static status choose_endpoint(const coordinator_options *o, const run *r, meeting **own, const char **endpoint)
-{
-    char id[WIRE_ID_ROOM];
-    *own = NULL;
-    *endpoint = o->bind;
-    if (*o->bind) return OK;
-    wire_id_text(&r->id, id);
-    TRY(meeting_offer(id, r->folder, own));
-    *endpoint = meeting_endpoint(*own);
-    return OK;
-}
 
 /* ---- the run ---- */
 
@@ -107,20 +81,23 @@ static status serve(program *p, run *r, server_end *end)
     server_options o = {.heartbeat_ms = (int64_t)(p->own.heartbeat_s * 1000), .show = true};
     o.lease_ms = (int64_t)(p->own.lease_s * 1000);
     o.stall_ms = (int64_t)(p->own.stall_timeout_s * 1000);
-    meeting *own = NULL;
+    listening place = {0};
+    text where = {0};
     server *s = NULL;
     local_workers *workers = NULL;
-    status result = choose_endpoint(&p->own, r, &own, &o.endpoint);
+    status result = listening_open(&p->own, r, &place, &o);
     if (result == OK) result = open_dashboard(&p->own, r, &o.dashboard);
     if (result == OK) result = server_create(r, &o, &s);
-    if (result == OK) tell_start(r, o.endpoint, o.dashboard);
+    if (result == OK) result = listening_publish(&place, &p->own, r, s, clock_wall_ms(), &where);
+    if (result == OK) tell_start(r, text_string(&where), o.dashboard);
     if (result == OK && p->own.local_workers && !ledger_finished(r->ledger))
         result = local_start(r->folder, o.endpoint, p->own.local_workers, &workers);
     if (result == OK) result = server_run(s, workers, end);
     local_destroy(&workers);
     server_destroy(&s);
     dashboard_stop(&o.dashboard);
-    meeting_withdraw(&own);
+    listening_close(&place);
+    text_free(&where);
     return result;
 }
 
@@ -156,7 +133,7 @@ static int evolve(program *p)
     run r;
     zsys_init();
     zsys_handler_set(NULL); /* our own handlers */
-    status s = check_bind(&p->own);
+    status s = listening_check(&p->own);
     if (s == OK) s = check_dashboard(&p->own);
     if (s == OK) s = signals_start();
     if (s == OK) s = run_open(&request, clock_ms(), clock_wall_ms(), &r);
@@ -190,6 +167,7 @@ int main(int argc, char **argv)
     p.sections[1] = train_section(&p.train, p.train_given);
     log_set_name("coordinator");
     if (argc > 1 && command_exists(argv[1])) return command_run(argv[1], argc - 1, argv + 1);
+    if (argc > 1 && !strcmp(argv[1], "keys")) return keys_command(argc - 1, argv + 1);
     status s = options_defaults(p.sections, SECTIONS);
     if (s == OK) s = options_parse(p.sections, SECTIONS, argc, argv, NULL);
     if (s != OK) log_error("%s", status_message());

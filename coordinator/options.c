@@ -22,7 +22,9 @@
     ROW(coordinator_options, local_workers, INT, "local-workers", "", "0", 0, 256, "N",                                \
         "start this many workers on this machine")                                                                     \
     ROW(coordinator_options, bind, STRING, "bind", "", "", 0, 0, "ENDPOINT",                                           \
-        "tcp://ADDRESS:PORT for workers on other machines; by default a socket of this machine")                       \
+        "tcp://ADDRESS:PORT for workers on other machines, with keys; by default a socket of this machine")            \
+    ROW(coordinator_options, advertise, STRING, "advertise", "", "", 0, 0, "ADDRESS,...",                              \
+        "HOST or HOST:PORT by which workers find that port, for their access files; by default what this machine has") \
     ROW(coordinator_options, insecure, FLAG, "insecure", "", "", 0, 0, "", "let anyone in who reaches the TCP port")   \
     ROW(coordinator_options, max_lost, INT, "max-lost", "", "5", 0, 1000, "N",                                         \
         "leases that a candidate may lose before it has failed")                                                       \

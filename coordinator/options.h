@@ -16,7 +16,7 @@ typedef struct coordinator_options {
     char *meta, *fitness;
     /* workers */
     int64_t local_workers;
-    char *bind;
+    char *bind, *advertise;
     bool insecure;
     int64_t max_lost, max_failures;
     double heartbeat_s, lease_s, stall_timeout_s;
@@ -33,7 +33,7 @@ typedef enum coordinator_strategy {
     STRATEGY_RANDOM
 } coordinator_strategy;
 
-enum { COORDINATOR_ROWS = 23 };
+enum { COORDINATOR_ROWS = 24 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
 
 /* A section over `o`; `given` may be NULL or has COORDINATOR_ROWS flags. */

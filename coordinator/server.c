@@ -1,4 +1,4 @@
-/* server.c - the socket and the turn. server_hello.c admits workers, server_work.c answers them, server_show.c
+/* server.c - the socket and the turn. server_guard.c keeps the gate, server_hello.c admits workers, server_work.c answers them, server_show.c
  * draws, server_dashboard.c tells the dashboard. */
 #include "coordinator/server.h"
 
@@ -11,30 +11,66 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/signals.h"
+#include "common/text.h"
 #include "coordinator/server_inner.h"
 
 enum { MESSAGES_A_TURN = 256 };
 /* evolve.txt at most this often; evolve.png, which takes longer, more rarely; a full disk and the wish to pause are looked at. */
 static const int64_t report_every_ms = 200, plot_every_ms = 30000, try_disk_every_ms = 1000, look_every_ms = 1000;
+/* A connection that breaks without a word is noticed by the system, not only by silence: after idle_s + probes * between_s; one that
+ * does not read what it was sent is closed after stuck_ms. */
+static const int handshake_ms = 5000, idle_s = 60, between_s = 15, probes = 4, stuck_ms = 30000;
 /* How long workers have at the end: to hear that the run is over, to hand over what they have. */
 static const int64_t farewell_ms = 5000, grace_ms = 30000, interrupt_ms = 6000;
 
 /* ---- the socket ---- */
 
-static status bind_socket(server *s)
+/* Listen at one more endpoint, as the socket is set now. */
+static status bind_at(server *s, const char *endpoint)
 {
+    if (!zmq_bind(zsock_resolve(s->socket), endpoint)) return OK;
+    int e = zmq_errno();
+    return FAIL(e == EADDRINUSE ? ERR_BUSY : ERR_ARGUMENT, "cannot listen on %s: %s", endpoint, zmq_strerror(e));
+}
+
+static void limit_socket(zsock_t *socket)
+{
+    zsock_set_maxmsgsize(socket, LIMIT_MESSAGE_BYTES);
+    zsock_set_rcvhwm(socket, LIMIT_QUEUE_IN);
+    zsock_set_sndhwm(socket, LIMIT_QUEUE_OUT);
+    zsock_set_handshake_ivl(socket, handshake_ms);
+    zsock_set_tcp_keepalive(socket, 1);
+    zsock_set_tcp_keepalive_idle(socket, idle_s);
+    zsock_set_tcp_keepalive_intvl(socket, between_s);
+    zsock_set_tcp_keepalive_cnt(socket, probes);
+    zsock_set_tcp_maxrt(socket, stuck_ms);
+}
+
+/* What is bound first stays without keys: each listener keeps the settings that it was bound with. */
+static status open_socket(server *s)
+{
+    char bound[1024];
+    size_t room = sizeof bound;
     s->socket = zsock_new(ZMQ_ROUTER);
     if (!s->socket) return FAIL(ERR_MEMORY, "cannot make a socket: %s", strerror(errno));
     zsock_set_router_mandatory(s->socket, 1);
     zsock_set_router_handover(s->socket, 1);
-    zsock_set_maxmsgsize(s->socket, WIRE_BYTES_MOST);
-    zsock_set_handshake_ivl(s->socket, 5000);
     zsock_set_linger(s->socket, 500);
-    zsock_set_sndhwm(s->socket, 10000);
-    zsock_set_rcvhwm(s->socket, 10000);
-    if (zsock_bind(s->socket, "%s", s->o.endpoint) >= 0) return OK;
-    int e = errno;
-    return FAIL(e == EADDRINUSE ? ERR_BUSY : ERR_ARGUMENT, "cannot listen on %s: %s", s->o.endpoint, zmq_strerror(e));
+    limit_socket(s->socket);
+    if (s->o.endpoint) TRY(bind_at(s, s->o.endpoint));
+    if (!s->o.tcp) return OK;
+    if (s->o.gate) gate_guard(s->o.gate, s->socket);
+    zsock_set_ipv6(s->socket, strchr(s->o.tcp, '[') != NULL);
+    TRY(bind_at(s, s->o.tcp));
+    if (zmq_getsockopt(zsock_resolve(s->socket), ZMQ_LAST_ENDPOINT, bound, &room))
+        return FAIL(ERR_IO, "%s: %s", s->o.tcp, zmq_strerror(zmq_errno()));
+    s->tcp = text_copy(bound);
+    return s->tcp ? OK : FAIL(ERR_MEMORY, "out of memory");
+}
+
+const char *server_tcp_endpoint(const server *s)
+{
+    return s->tcp;
 }
 
 /* A line of the log does not tear the block. */
@@ -54,7 +90,8 @@ status server_create(run *r, const server_options *options, server **out)
     hyp_space_default(&trained);
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
     if (result == OK) result = map_pack_hyps(&trained, r->spec.hyps, &s->base);
-    if (result == OK) result = bind_socket(s);
+    if (result == OK) result = limits_create(&s->limits);
+    if (result == OK) result = open_socket(s);
     if (result == OK && s->o.show) {
         result = view_create(stderr, &s->view);
         if (result == OK) log_set_before(hide_view, s->view);
@@ -77,6 +114,8 @@ void server_destroy(server **server_at)
     log_set_before(NULL, NULL);
     view_destroy(&s->view);
     drop_replies(s);
+    limits_destroy(&s->limits);
+    free(s->tcp);
     free(s->replies);
     fleet_free(&s->fleet);
     bytes_free(&s->options);
@@ -117,6 +156,7 @@ static status handle_of_session(server *s, session *from, const incoming *in)
 {
     const envelope *e = in->e;
     from->to = in->from;
+    from->local = in->peer.local;
     from->heard_ms = s->now_ms;
     switch (e->body_case) {
     case MENDEL__ENVELOPE__BODY_WORK_REQUEST: return server_work_request(s, from, e->work_request);
@@ -135,10 +175,14 @@ static status handle_of_session(server *s, session *from, const incoming *in)
 static status handle(server *s, const incoming *in)
 {
     wire_id run;
-    if (in->e->body_case == MENDEL__ENVELOPE__BODY_HELLO) return server_hello(s, in);
+    if (in->e->body_case == MENDEL__ENVELOPE__BODY_HELLO) return server_hears_hello(s, in) ? server_hello(s, in) : OK;
     if (!wire_id_read(&in->e->run, &run) || !wire_id_equal(&run, &s->run->id))
         return server_refuse(s, in, MENDEL__REFUSED_REASON__REFUSED_RUN, "this coordinator has another run");
     session *from = fleet_find(&s->fleet, &in->session);
+    if (from && strcmp(from->key, in->peer.key)) { /* another key's session: not even worth an answer */
+        s->dropped++;
+        return OK;
+    }
     if (in->e->body_case == MENDEL__ENVELOPE__BODY_GOODBYE && !from) return OK;
     /* One that is greeted and says anything but Hello is still checking its data; a sign of life is not worth an answer. */
     if (from && from->state == SESSION_GREETED && in->e->body_case == MENDEL__ENVELOPE__BODY_HEARTBEAT) {
@@ -161,6 +205,8 @@ static status read_message(server *s, zmsg_t *message)
     if (result == OK) {
         in.from.count = zframe_size(from);
         memcpy(in.from.bytes, zframe_data(from), in.from.count);
+        in.peer = peer_of(body);
+        if (!server_lets_in(s, &in, zframe_size(body))) return OK;
         result = wire_unpack(zframe_data(body), zframe_size(body), &e);
         in.e = e;
     }
@@ -266,6 +312,7 @@ static void wait_for_message(server *s)
 static status decide(server *s)
 {
     TRY(receive(s));
+    TRY(server_shut_out(s));
     TRY(ledger_expire(s->run->ledger, s->now_ms, s->wall_ms));
     TRY(server_stop_unwanted(s));
     TRY(look_at_store(s));

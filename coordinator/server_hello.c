@@ -13,6 +13,7 @@ status server_refuse(server *s, const incoming *in, Mendel__RefusedReason reason
     Mendel__Refused refused = MENDEL__REFUSED__INIT;
     char *copy;
     refused.reason = reason;
+    refused.later = reason == MENDEL__REFUSED_REASON__REFUSED_FULL;
     refused.detail = wire_sentence(detail, &copy);
     status result = server_reply(s, &in->from, &in->session, MENDEL__ENVELOPE__BODY_REFUSED, &refused);
     free(copy);
@@ -94,11 +95,11 @@ static void write_digests(const run_spec *spec, Mendel__Digest *digests, Mendel_
 }
 
 /* The held attempts that nobody needs any more; *count of them, at most as many as are held. */
-static void find_unwanted(server *s, const Mendel__Hello *h, const char *session, Mendel__Token **list, size_t *count)
+static void find_unwanted(server *s, const Mendel__Hello *h, const session *of, Mendel__Token **list, size_t *count)
 {
     *count = 0;
     for (size_t i = 0; i < h->n_held; i++)
-        if (!ledger_renew(s->run->ledger, token_read(h->held[i]), session, s->now_ms)) list[(*count)++] = h->held[i];
+        if (!server_renew(s, of, token_read(h->held[i]))) list[(*count)++] = h->held[i];
 }
 
 static status welcome(server *s, const session *to, const Mendel__Hello *h, bool check)
@@ -128,7 +129,7 @@ static status welcome(server *s, const session *to, const Mendel__Hello *h, bool
         w.data = list;
         w.n_data = DATA_VAL + 1;
     }
-    if (!check) find_unwanted(s, h, to->text, unwanted, &w.n_unwanted);
+    if (!check) find_unwanted(s, h, to, unwanted, &w.n_unwanted);
     w.unwanted = unwanted;
     status result = server_reply(s, &to->to, &to->id, MENDEL__ENVELOPE__BODY_WELCOME, &w);
     free(unwanted);
@@ -155,12 +156,12 @@ static status admit(server *s, const incoming *in, session *of)
     if (!was_welcome) TRY(release_others(s, of, h));
     TRY(welcome(s, of, h, false)); /* before the slots are filled in: it renews what the worker holds */
     for (size_t i = 0; i < h->n_held; i++) {
-        const store_attempt *a = ledger_attempt(s->run->ledger, token_read(h->held[i]));
+        const store_attempt *a = server_attempt_of(s, of, token_read(h->held[i]));
         if (a && a->state == ATTEMPT_LEASED && !fleet_progress(of, token_read(h->held[i])))
             fleet_begin(of, a->slot, token_read(h->held[i]));
     }
     of->state = SESSION_WELCOME;
-    if (was_welcome) return OK;
+    if (was_welcome || !server_may_tell(s)) return OK;
     log_info("worker %s (%s, %lld slot%s) is here", of->label, of->device, (long long)of->slots,
              of->slots == 1 ? "" : "s");
     text words = {0};
@@ -173,7 +174,7 @@ static status admit(server *s, const incoming *in, session *of)
 
 static status refuse_for(server *s, const incoming *in, session *of, Mendel__RefusedReason reason)
 {
-    log_warning("worker %s is refused: %s", of->label, status_message());
+    if (server_may_tell(s)) log_warning("worker %s is refused: %s", of->label, status_message());
     status result = server_refuse(s, in, reason, status_message());
     fleet_forget(&s->fleet, of);
     return result;
@@ -184,6 +185,18 @@ static bool is_refusal(status s)
     return s == ERR_REFUSED || s == ERR_ARGUMENT || s == ERR_PROTOCOL;
 }
 
+/* A session is of the key that it was greeted with, and a worker of the key of its live session: nobody can speak for another, who
+ * would lose what it holds. */
+static status greet(server *s, const incoming *in, session **of)
+{
+    const Mendel__Hello *h = in->e->hello;
+    const session *known = fleet_find(&s->fleet, &in->session);
+    if ((known && strcmp(known->key, in->peer.key)) ||
+        fleet_is_claimed(&s->fleet, h->worker, in->peer.key, s->now_ms - s->o.lease_ms))
+        return FAIL(ERR_REFUSED, "a worker of this id is here with another key");
+    return fleet_greet(&s->fleet, &in->session, in->peer.key, h, of);
+}
+
 status server_hello(server *s, const incoming *in)
 {
     const Mendel__Hello *h = in->e->hello;
@@ -191,8 +204,15 @@ status server_hello(server *s, const incoming *in)
     session *of;
     if (wire_id_read(&in->e->run, &run) && !wire_id_equal(&run, &s->run->id))
         return server_refuse(s, in, MENDEL__REFUSED_REASON__REFUSED_RUN, "this coordinator has another run");
-    TRY(fleet_greet(&s->fleet, &in->session, h, &of));
+    status result = greet(s, in, &of);
+    if (result == ERR_REFUSED || result == ERR_BUSY)
+        return server_refuse(s, in,
+                             result == ERR_BUSY ? MENDEL__REFUSED_REASON__REFUSED_FULL
+                                                : MENDEL__REFUSED_REASON__REFUSED_KEY,
+                             status_message());
+    TRY(result);
     of->to = in->from;
+    of->local = in->peer.local;
     of->heard_ms = s->now_ms;
     if (strcmp(h->version, MENDEL_VERSION)) {
         FAIL(ERR_REFUSED, "the worker is version %s, this coordinator %s", h->version, MENDEL_VERSION);
@@ -202,7 +222,7 @@ status server_hello(server *s, const incoming *in)
         of->state = SESSION_GREETED;
         return welcome(s, of, h, true);
     }
-    status result = s->run->spec.has_data ? compare_data(&s->run->spec, h) : OK;
+    result = s->run->spec.has_data ? compare_data(&s->run->spec, h) : OK;
     if (is_refusal(result)) return refuse_for(s, in, of, MENDEL__REFUSED_REASON__REFUSED_DATA);
     if (result == OK) result = settle_precision(s, h);
     if (is_refusal(result)) return refuse_for(s, in, of, MENDEL__REFUSED_REASON__REFUSED_PRECISION);
@@ -211,7 +231,7 @@ status server_hello(server *s, const incoming *in)
 
 status server_goodbye(server *s, session *from)
 {
-    log_info("worker %s has left", from->label);
+    if (server_may_tell(s)) log_info("worker %s has left", from->label);
     status result = ledger_release(s->run->ledger, from->worker, NULL, NULL, 0, s->wall_ms);
     fleet_forget(&s->fleet, from);
     return result;

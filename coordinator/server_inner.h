@@ -1,10 +1,11 @@
-/* server_inner.h - the server's memory, for server.c, server_hello.c and server_work.c. */
+/* server_inner.h - the server's memory, for server.c and the files whose names begin so. */
 #ifndef COORDINATOR_SERVER_INNER_H
 #define COORDINATOR_SERVER_INNER_H
 
 #include <czmq.h>
 
 #include "coordinator/fleet.h"
+#include "coordinator/limits.h"
 #include "coordinator/pace.h"
 #include "coordinator/server.h"
 #include "coordinator/view.h"
@@ -30,7 +31,14 @@ struct server {
     int64_t now_ms, wall_ms; /* of this turn */
     int64_t try_disk_ms, look_at_store_ms, report_ms, plot_ms, view_ms;
     bool report_due;
-    int64_t refused_messages;
+    int64_t refused_messages; /* that made no sense */
+
+    limits *limits;
+    char *tcp;              /* that is bound; NULL: none */
+    int64_t dropped;        /* messages: over a limit, or of somebody who may not speak */
+    int64_t away, away_ms;  /* peers turned away that the log does not know of; when it was told last */
+    int64_t logs_kept;      /* attempts' logs that went into the store */
+    int64_t words_left_out; /* for the log */
 
     pace pace; /* for the dashboard, as the next three */
     int64_t publish_ms;
@@ -41,11 +49,27 @@ struct server {
 typedef struct incoming {
     const envelope *e;
     routing from;
+    peer peer;
     wire_id session;
 } incoming;
 
 /* Queue an answer until the commit. `kind` and `body` as wire_envelope. ERR_MEMORY. */
 status server_reply(server *s, const routing *to, const wire_id *session, envelope_kind kind, void *body);
+
+/* ---- server_guard.c: who may say how much ---- */
+
+/* Is a message of so many bytes to be looked at? */
+bool server_lets_in(server *s, const incoming *in, size_t count);
+/* Is a Hello? */
+bool server_hears_hello(server *s, const incoming *in);
+/* Is this one more thing about workers that the log and the store are to be told? Those that are not are counted. */
+bool server_may_tell(server *s);
+/* End the sessions whose keys are on the list no more, say who was turned away. */
+status server_shut_out(server *s);
+/* The attempt, if it was given to this session's worker; NULL: it is none of its business. Borrowed. */
+const store_attempt *server_attempt_of(const server *s, const session *of, token t);
+/* ledger_renew for such an attempt. */
+bool server_renew(server *s, const session *of, token t);
 
 /* ---- server_hello.c ---- */
 

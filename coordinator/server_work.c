@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -11,8 +12,8 @@
 
 /* When a slot without work asks again. */
 static const int64_t wait_ms = 1000, paused_ms = 5000;
-/* Of a file at a time. */
-enum { BLOB_BYTES = 1 << 20 };
+/* Of a file at a time: to one that has shown to have read the piece before, to others. */
+enum { BLOB_BYTES = 1 << 20, BLOB_FIRST_BYTES = 1 << 16 };
 
 static status say(server *s, const session *to, envelope_kind kind, void *body)
 {
@@ -55,8 +56,22 @@ static status send_candidate(server *s, session *to, const Mendel__WorkRequest *
     }
     status result = say(s, to, MENDEL__ENVELOPE__BODY_CANDIDATE, &m);
     if (!fleet_progress(to, name)) fleet_begin(to, r->slot, name);
+    to->running[r->slot].number = r->number;
     bytes_free(&hyps);
     return result;
+}
+
+static bool is_live(const server *s, const session *of, token t)
+{
+    const store_attempt *a = t.candidate ? server_attempt_of(s, of, t) : NULL;
+    return a && a->state == ATTEMPT_LEASED;
+}
+
+/* A slot trains one attempt, while what it has just trained may be on its way. One that asks for more only hoards. */
+static bool has_enough(const server *s, const session *from, const Mendel__WorkRequest *r)
+{
+    const slot_progress *at = &from->running[r->slot];
+    return at->number != r->number && is_live(s, from, at->token) && is_live(s, from, at->earlier);
 }
 
 status server_work_request(server *s, session *from, const Mendel__WorkRequest *r)
@@ -65,6 +80,8 @@ status server_work_request(server *s, session *from, const Mendel__WorkRequest *
     const store_attempt *a;
     lease_answer answer;
     if (r->slot >= from->slots) return OK;
+    if (has_enough(s, from, r))
+        return no_work(s, from, r, MENDEL__NO_WORK_REASON__NO_WORK_WAIT, wait_ms, "the slot has enough to do");
     if (s->full)
         return no_work(s, from, r, MENDEL__NO_WORK_REASON__NO_WORK_PAUSED, paused_ms, "the coordinator's disk is full");
     if (s->paused && !ledger_finished(s->run->ledger))
@@ -86,7 +103,7 @@ status server_work_request(server *s, session *from, const Mendel__WorkRequest *
 
 status server_accepted(server *s, session *from, const Mendel__Accepted *a)
 {
-    ledger_renew(s->run->ledger, token_read(a->token), from->text, s->now_ms);
+    server_renew(s, from, token_read(a->token));
     return OK;
 }
 
@@ -120,7 +137,7 @@ status server_stop_unwanted(server *s)
 status server_progress(server *s, session *from, const Mendel__Progress *p)
 {
     token t = token_read(p->token);
-    if (!ledger_renew(s->run->ledger, t, from->text, s->now_ms)) return stop(s, from, t, "it is needed no more");
+    if (!server_renew(s, from, t)) return stop(s, from, t, "it is needed no more");
     slot_progress *at = fleet_progress(from, t);
     if (at) {
         at->epoch = p->epoch;
@@ -137,9 +154,12 @@ status server_progress(server *s, session *from, const Mendel__Progress *p)
 status server_heartbeat(server *s, session *from, const Mendel__Heartbeat *h)
 {
     Mendel__Heartbeat answer = MENDEL__HEARTBEAT__INIT;
+    size_t stops = 0;
     for (size_t i = 0; i < h->n_held; i++) {
         token t = token_read(h->held[i]);
-        if (!ledger_renew(s->run->ledger, t, from->text, s->now_ms)) TRY(stop(s, from, t, "it is needed no more"));
+        if (server_renew(s, from, t) || stops == LIMIT_STOPS) continue;
+        TRY(stop(s, from, t, "it is needed no more"));
+        stops++;
     }
     return say(s, from, MENDEL__ENVELOPE__BODY_HEARTBEAT, &answer);
 }
@@ -155,27 +175,64 @@ static void log_result(const server *s, const Mendel__Result *r)
              r->results[2], r->results[3], r->record->seconds, r->stopped ? ", stopped early" : "");
 }
 
-static status deliver(server *s, const session *from, const envelope *e, token *t, Mendel__Verdict *verdict)
+/* Shallow: of the log only the end, and none when enough are kept. */
+static Mendel__Failed shorten(const server *s, const Mendel__Failed *f)
 {
-    delivery d = {.session = from->text};
-    ledger *l = s->run->ledger;
+    Mendel__Failed kept = *f;
+    size_t bytes = 0, lines = 0;
+    while (lines < f->n_log && s->logs_kept < LIMIT_LOGS) {
+        bytes += strlen(f->log[f->n_log - lines - 1]) + 1;
+        if (bytes > LIMIT_LOG_BYTES) break;
+        lines++;
+    }
+    kept.log += f->n_log - lines;
+    kept.n_log = lines;
+    return kept;
+}
+
+static status deliver_failed(server *s, const delivery *d, const Mendel__Failed *f, bool is_new,
+                             Mendel__Verdict *verdict)
+{
+    Mendel__Failed kept = shorten(s, f);
+    if (is_new)
+        log_warning("candidate %lld, attempt %lld: %s: %s", (long long)d->token.candidate, (long long)d->token.attempt,
+                    f->reason, f->detail);
+    s->logs_kept += is_new && kept.n_log > 0;
+    return ledger_failed(s->run->ledger, d, &kept, s->wall_ms, verdict);
+}
+
+/* A path means something on this machine alone: what a worker elsewhere calls a checkpoint, nobody is to open here. */
+static status deliver_yield(server *s, const session *from, const delivery *d, const Mendel__Yield *y,
+                            Mendel__Verdict *verdict)
+{
+    Mendel__Yield kept = *y;
+    if (!from->local) kept.checkpoint_path = kept.checkpoint_hash = (char *)"";
+    return ledger_yielded(s->run->ledger, d, &kept, s->wall_ms, verdict);
+}
+
+static token token_of(const envelope *e)
+{
+    if (e->body_case == MENDEL__ENVELOPE__BODY_RESULT) return token_read(e->result->token);
+    return token_read(e->body_case == MENDEL__ENVELOPE__BODY_FAILED ? e->failed->token : e->yield->token);
+}
+
+static status deliver(server *s, const session *from, const envelope *e, token t, Mendel__Verdict *verdict)
+{
+    delivery d = {.token = t, .session = from->text};
+    const store_attempt *a = server_attempt_of(s, from, t);
+    *verdict = MENDEL__VERDICT__VERDICT_UNKNOWN;
+    if (!a) return OK;
+    bool is_new = a->state == ATTEMPT_LEASED || a->state == ATTEMPT_LOST;
     switch (e->body_case) {
     case MENDEL__ENVELOPE__BODY_RESULT:
-        d.token = *t = token_read(e->result->token);
         d.record = e->result->record;
-        TRY(ledger_result(l, &d, e->result, s->wall_ms, verdict));
-        if (*verdict == MENDEL__VERDICT__VERDICT_TAKEN) log_result(s, e->result);
+        TRY(ledger_result(s->run->ledger, &d, e->result, s->wall_ms, verdict));
+        if (is_new && *verdict == MENDEL__VERDICT__VERDICT_TAKEN) log_result(s, e->result);
         return OK;
     case MENDEL__ENVELOPE__BODY_FAILED:
-        d.token = *t = token_read(e->failed->token);
         d.record = e->failed->record;
-        log_warning("candidate %lld, attempt %lld: %s: %s", (long long)t->candidate, (long long)t->attempt,
-                    e->failed->reason, e->failed->detail);
-        return ledger_failed(l, &d, e->failed, s->wall_ms, verdict);
-    default:
-        d.token = *t = token_read(e->yield->token);
-        d.record = e->yield->record;
-        return ledger_yielded(l, &d, e->yield, s->wall_ms, verdict);
+        return deliver_failed(s, &d, e->failed, is_new, verdict);
+    default: d.record = e->yield->record; return deliver_yield(s, from, &d, e->yield, verdict);
     }
 }
 
@@ -183,9 +240,9 @@ status server_delivery(server *s, session *from, const envelope *e)
 {
     Mendel__ResultAck ack = MENDEL__RESULT_ACK__INIT;
     Mendel__Token name;
-    token t = {0};
+    token t = token_of(e);
     if (s->full) return OK; /* not acknowledged: it comes again */
-    TRY(deliver(s, from, e, &t, &ack.verdict));
+    TRY(deliver(s, from, e, t, &ack.verdict));
     slot_progress *at = fleet_progress(from, t);
     if (at) at->token = (token){0};
     s->report_due = true;
@@ -196,14 +253,29 @@ status server_delivery(server *s, session *from, const envelope *e)
 
 /* ---- files ---- */
 
-static status read_piece(const char *path, int64_t offset, uint8_t *piece, size_t *count)
+static status read_piece(const char *path, int64_t offset, uint8_t *piece, size_t most, size_t *count)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return FAIL(ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    ssize_t n = pread(file, piece, BLOB_BYTES, offset);
+    ssize_t n = pread(file, piece, most, offset);
     close(file);
     if (n < 0) return FAIL(ERR_IO, "cannot read %s: %s", path, strerror(errno));
     *count = (size_t)n;
+    return OK;
+}
+
+/* How much of a file this session gets now. What was sent and is not read takes memory here. */
+static size_t piece_size(server *s, const session *from, const Mendel__BlobAck *b)
+{
+    if (from->proof && b->proof == from->proof) return BLOB_BYTES;
+    return limits_take(s->limits, LIMIT_PIECES, NULL, 0, 1, s->now_ms) == LIMIT_FINE ? BLOB_FIRST_BYTES : 0;
+}
+
+static status make_proof(session *to)
+{
+    if (getrandom(&to->proof, sizeof to->proof, 0) != sizeof to->proof)
+        return FAIL(ERR_IO, "no random numbers: %s", strerror(errno));
+    to->proof |= 1; /* never 0 */
     return OK;
 }
 
@@ -215,13 +287,17 @@ status server_blob_wanted(server *s, session *from, const Mendel__BlobAck *b)
     size_t count = 0;
     if (!*spec->weights_hash || strcmp(b->hash, spec->weights_hash)) return OK;
     if (b->offset < 0 || b->offset >= spec->weights_bytes) return OK;
-    uint8_t *piece = malloc(BLOB_BYTES);
+    size_t most = piece_size(s, from, b);
+    if (!most) return OK; /* it asks again */
+    TRY(make_proof(from));
+    uint8_t *piece = malloc(most);
     if (!piece) return FAIL(ERR_MEMORY, "out of memory");
-    status result = read_piece(spec->weights_path, b->offset, piece, &count);
+    status result = read_piece(spec->weights_path, b->offset, piece, most, &count);
     if (result != OK) log_warning("%s", status_message());
     blob.hash = spec->weights_hash;
     blob.bytes = spec->weights_bytes;
     blob.offset = b->offset;
+    blob.proof = from->proof;
     blob.data = (ProtobufCBinaryData){count, piece};
     result = result == OK && count ? say(s, from, MENDEL__ENVELOPE__BODY_BLOB, &blob) : OK;
     free(piece);

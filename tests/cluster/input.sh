@@ -12,7 +12,7 @@ refuse "an option out of range" "--generations" -- $new --generations 0
 refuse "an option that is no number" "--lease" "soon" -- $new --lease soon
 refuse "an unknown option of a worker" "--gpus" -- "$programs/worker" --gpus 3
 expected=1
-refuse "a TCP port without keys" "--bind" "--insecure" -- $new --bind tcp://127.0.0.1:18000
+refuse "an address for access files that is none" "--advertise" "he:ad" -- $new --bind tcp://127.0.0.1:18000 --advertise he:ad
 refuse "an address that is none" "--bind 127.0.0.1:18000" "tcp://" -- $new --bind 127.0.0.1:18000
 refuse "a worker that talks over TCP without keys" "--coordinator" "--insecure" -- \
     "$programs/worker" --cpu 1 --coordinator tcp://127.0.0.1:18000

@@ -1,0 +1,96 @@
+#include "coordinator/listening.h"
+
+#include <sys/resource.h>
+
+#include "common/log.h"
+#include "coordinator/addresses.h"
+
+static bool is_tcp(const coordinator_options *o)
+{
+    return text_starts_with(o->bind, "tcp://");
+}
+
+status listening_check(const coordinator_options *o)
+{
+    fs_names found;
+    if (*o->bind && !is_tcp(o) && !text_starts_with(o->bind, "ipc://"))
+        return FAIL(ERR_ARGUMENT, "--bind %s: tcp://ADDRESS:PORT was expected", o->bind);
+    if (!*o->advertise) return OK;
+    if (!is_tcp(o) || o->insecure)
+        return FAIL(ERR_ARGUMENT, "--advertise: only with --bind tcp://... and without --insecure is there an access "
+                                  "file to say it");
+    TRY(addresses_find("tcp://0.0.0.0:1", o->advertise, &found));
+    fs_names_free(&found);
+    return OK;
+}
+
+/* A worker is a descriptor, and the usual 1024 are fewer than there may be workers. */
+static void raise_descriptors(void)
+{
+    struct rlimit now;
+    if (getrlimit(RLIMIT_NOFILE, &now) || now.rlim_cur == now.rlim_max) return;
+    now.rlim_cur = now.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &now);
+}
+
+/* Beside a TCP address the machine's own socket is a convenience, unless local workers need it. */
+static status offer(const coordinator_options *o, const run *r, listening *l, server_options *to)
+{
+    char id[WIRE_ID_ROOM];
+    wire_id_text(&r->id, id);
+    status s = meeting_offer(id, r->folder, &l->meeting);
+    bool needed = !is_tcp(o) || o->local_workers || s == ERR_BUSY;
+    if (s != OK && needed) return s;
+    if (s != OK) log_warning("no socket for workers on this machine: %s", status_message());
+    else to->endpoint = meeting_endpoint(l->meeting);
+    return OK;
+}
+
+status listening_open(const coordinator_options *o, const run *r, listening *l, server_options *to)
+{
+    *l = (listening){0};
+    raise_descriptors();
+    if (*o->bind && !is_tcp(o)) {
+        to->endpoint = o->bind;
+        return OK;
+    }
+    TRY(offer(o, r, l, to));
+    if (!is_tcp(o)) return OK;
+    to->tcp = o->bind;
+    if (o->insecure) return OK;
+    access_guard_process(); /* before there is a key in memory */
+    TRY(gate_create(r->folder, &l->gate));
+    to->gate = l->gate;
+    return OK;
+}
+
+static status write_access(const listening *l, const coordinator_options *o, const run *r, const server *s,
+                           int64_t wall_ms, text *where)
+{
+    fs_names addresses;
+    bool has_access = false;
+    TRY(addresses_find(server_tcp_endpoint(s), o->advertise, &addresses));
+    status result = keys_publish(r->folder, gate_keys(l->gate), &addresses, wall_ms, &has_access);
+    fs_names_free(&addresses);
+    if (result != OK) return result;
+    if (has_access) text_add(where, " (worker --access %s/access)", r->folder);
+    else text_add(where, " (with access files: coordinator keys add NAME)");
+    return OK;
+}
+
+status listening_publish(const listening *l, const coordinator_options *o, const run *r, const server *s,
+                         int64_t wall_ms, text *where)
+{
+    const char *tcp = server_tcp_endpoint(s);
+    if (tcp) text_add(where, "%s", tcp);
+    else text_add(where, "%s", l->meeting ? meeting_endpoint(l->meeting) : o->bind);
+    if (l->gate) TRY(write_access(l, o, r, s, wall_ms, where));
+    else if (tcp) log_warning("%s is open to everyone who reaches it (--insecure)", tcp);
+    return text_status(where);
+}
+
+void listening_close(listening *l)
+{
+    gate_destroy(&l->gate);
+    meeting_withdraw(&l->meeting);
+}
