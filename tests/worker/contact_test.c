@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -405,6 +406,53 @@ static void over_tcp_the_data_stays_below_its_root(void **state)
     free(elsewhere);
 }
 
+/* ---- the device ---- */
+
+static void expect_device(stage *s, const char *gpus, const char *option, const char *value, const char *name)
+{
+    setenv("FAKE_GPUS", gpus, 1);
+    stage_start(s, "--coordinator", s->endpoint, "--cpu", "0", option, value, NULL);
+    unsetenv("FAKE_GPUS");
+    envelope *e = stage_expect(s, BODY(HELLO));
+    assert_string_equal(e->hello->device->name, name);
+    wire_free(&e);
+    stage_signal(s, SIGTERM);
+    assert_int_equal(stage_wait(s), 0);
+}
+
+static void the_device_is_the_one_that_was_asked_for(void **state)
+{
+    stage *s = *state;
+    expect_device(s, "0", "--slots", "1", "cpu");
+    expect_device(s, "2", "--slots", "1", "gpu 0");
+    expect_device(s, "2", "--gpu", "1", "gpu 1");
+    expect_device(s, "3", "--gpu", "all", "gpu 0,1,2");
+}
+
+/* ---- the parent ---- */
+
+static void a_worker_goes_with_its_parent(void **state)
+{
+    stage *s = *state;
+    int pipes[2];
+    pid_t child;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); /* so that the orphan can be waited for */
+    assert_int_equal(pipe(pipes), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        stage_start(s, "--coordinator", s->endpoint, "--with-parent", NULL);
+        if (write(pipes[1], &s->worker, sizeof s->worker) != sizeof s->worker) _exit(1);
+        for (;;) pause();
+    }
+    assert_int_equal(read(pipes[0], &child, sizeof child), sizeof child);
+    stage_greet(s);
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    s->worker = child;
+    assert_int_equal(stage_wait(s), 0);
+    close(pipes[0]), close(pipes[1]);
+}
+
 static void what_is_missing_is_named(void **state)
 {
     stage *s = *state;
@@ -413,7 +461,7 @@ static void what_is_missing_is_named(void **state)
     stage_start(s, "--data-root", "/nowhere", NULL);
     expect_end(s, 1, "--data-root: no folder /nowhere");
     stage_start(s, "--gpu", "0", "--cpu", "0", NULL);
-    expect_end(s, 1, "this machine has no GPU");
+    expect_end(s, 1, "this machine has no such GPU");
     stage_start(s, "--gpu", "0", NULL);
     expect_end(s, 1, "--cpu and --gpu: a worker has one of them");
     stage_start(s, "--gpu", "0,,1", "--cpu", "0", NULL);
@@ -466,6 +514,8 @@ int main(int argc, char **argv)
         CASE(weights_of_the_same_machine_are_used_where_they_are),
         CASE(tcp_needs_keys),
         CASE(over_tcp_the_data_stays_below_its_root),
+        CASE(the_device_is_the_one_that_was_asked_for),
+        CASE(a_worker_goes_with_its_parent),
         CASE(what_is_missing_is_named),
         CASE(a_spool_that_cannot_be_used_is_named),
     };

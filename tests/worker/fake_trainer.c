@@ -155,11 +155,12 @@ static void behave(trainer_reader *reader)
     }
 }
 
-/* `--probe`: a device with one more precision than it has, unless it is a GPU of this machine without any. */
+/* `--probe`: this machine has as many GPUs as FAKE_GPUS says. */
 static int print_probe(const char *device)
 {
-    if (strcmp(device, "cpu") && !getenv("FAKE_GPU")) {
-        fprintf(stderr, "loading\nerror: --device %s: this machine has no GPU\n", device);
+    const char *gpus = getenv("FAKE_GPUS");
+    if (strcmp(device, "cpu") && atoi(device) >= (gpus ? atoi(gpus) : 0)) {
+        fprintf(stderr, "loading\nerror: --device %s: this machine has no such GPU\n", device);
         return 1;
     }
     printf("device=Fake 9000, %s precision=bf16 threads=2 memory=1000000 supports=fp32,bf16\n", device);
