@@ -8,50 +8,7 @@
 
 #include "common/clock.h"
 #include "common/fs.h"
-#include "tests/worker/stage.h"
-
-#define BODY(name) MENDEL__ENVELOPE__BODY_##name
-
-static void expect_and_free(stage *s, envelope_kind kind)
-{
-    envelope *e = stage_expect(s, kind);
-    wire_free(&e);
-}
-
-/* Wait for a delivery, acknowledge it. */
-static void expect_and_ack(stage *s, envelope_kind kind, token t)
-{
-    envelope *e = stage_expect_delivery(s, kind, t);
-    wire_free(&e);
-    stage_ack(s, t);
-}
-
-static void finish(stage *s)
-{
-    stage_no_work(s, MENDEL__NO_WORK_REASON__NO_WORK_FINISHED);
-    expect_and_free(s, BODY(GOODBYE));
-    assert_int_equal(stage_wait(s), 0);
-    assert_int_equal(stage_spooled(s), 0);
-}
-
-static pid_t trainer_pid(stage *s)
-{
-    long pid = 0;
-    stage_wait_for_file(s, "spool/trials/slot-0/started");
-    char *record = stage_read(s, "spool/trials/slot-0/started");
-    assert_int_equal(sscanf(record, "pid %ld", &pid), 1);
-    free(record);
-    return (pid_t)pid;
-}
-
-static void expect_gone(pid_t pid)
-{
-    int64_t ends = clock_ms() + 5000;
-    while (kill(pid, 0) == 0) {
-        if (clock_ms() > ends) fail_msg("the trainer still runs");
-        clock_sleep_ms(5);
-    }
-}
+#include "tests/worker/test_worker.h"
 
 /* ---- work ---- */
 
@@ -96,6 +53,17 @@ static void an_unanswered_request_is_repeated_unchanged(void **state)
     while (e->work_request->number == number && (wire_free(&e), true));
     assert_int_equal(e->work_request->number, number + 1);
     wire_free(&e);
+    finish(s);
+}
+
+static void a_result_goes_before_the_next_request(void **state)
+{
+    stage *s = *state;
+    s->retry_ms = 60000; /* a request that came too early does not come again */
+    stage_start_here(s);
+    stage_greet(s);
+    for (int64_t candidate = 1; candidate <= 20; candidate++)
+        expect_and_ack(s, BODY(RESULT), stage_give(s, candidate, FAKE_DONE));
     finish(s);
 }
 
@@ -307,162 +275,13 @@ static void deliveries_of_another_run_wait_for_it(void **state)
     finish(s);
 }
 
-/* ---- stopping ---- */
-
-static void stop_brings_the_last_results(void **state)
-{
-    stage *s = *state;
-    stage_start_here(s);
-    stage_greet(s);
-    token t = stage_give(s, 1, FAKE_TRAIN);
-    expect_and_free(s, BODY(PROGRESS));
-    stage_stop(s, t, false);
-    envelope *e = stage_expect_delivery(s, BODY(RESULT), t);
-    assert_true(e->result->stopped);
-    assert_int_equal(e->result->n_results, 7);
-    assert_int_equal(e->result->epoch, 2);
-    wire_free(&e);
-    stage_ack(s, t);
-    finish(s);
-}
-
-static void an_unwanted_attempt_ends_without_a_word(void **state)
-{
-    stage *s = *state;
-    stage_start_here(s);
-    stage_greet(s);
-    token t = stage_give(s, 1, FAKE_DEAF);
-    expect_and_free(s, BODY(PROGRESS));
-    pid_t pid = trainer_pid(s);
-    stage_stop(s, t, true);
-    expect_gone(pid);
-    stage_expect_none(s, BODY(RESULT), 200);
-    finish(s);
-}
-
-static void an_unwanted_delivery_is_dropped(void **state)
-{
-    stage *s = *state;
-    stage_start_here(s);
-    stage_greet(s);
-    token t = stage_give(s, 1, FAKE_DONE);
-    expect_and_free(s, BODY(RESULT));
-    stage_stop(s, t, true);
-    stage_expect_print(s, "not wanted");
-    finish(s);
-}
-
-static void what_welcome_does_not_want_ends(void **state)
-{
-    stage *s = *state;
-    stage_start_here(s);
-    stage_greet(s);
-    token t = stage_give(s, 1, FAKE_DEAF);
-    expect_and_free(s, BODY(PROGRESS));
-    pid_t pid = trainer_pid(s);
-    Mendel__HelloAgain again = MENDEL__HELLO_AGAIN__INIT;
-    Mendel__Token body, *list[] = {&body};
-    token_write(t, &body);
-    stage_say(s, BODY(HELLO_AGAIN), &again);
-    expect_and_free(s, BODY(HELLO));
-    s->unwanted = list;
-    s->unwanted_count = 1;
-    stage_welcome(s, false);
-    s->unwanted_count = 0;
-    expect_gone(pid);
-    finish(s);
-}
-
-/* ---- signals ---- */
-
-static void an_interrupted_worker_leaves_nothing(void **state)
-{
-    stage *s = *state;
-    stage_start_here(s);
-    stage_greet(s);
-    stage_give(s, 1, FAKE_TRAIN);
-    expect_and_free(s, BODY(PROGRESS));
-    pid_t pid = trainer_pid(s);
-    stage_signal(s, SIGINT);
-    expect_and_free(s, BODY(GOODBYE));
-    assert_int_equal(stage_wait(s), 130);
-    expect_gone(pid);
-    assert_int_equal(stage_spooled(s), 0);
-}
-
-static void a_preempted_worker_hands_its_candidate_on(void **state)
-{
-    stage *s = *state;
-    stage_start_here(s);
-    stage_greet(s);
-    token t = stage_give(s, 1, FAKE_TRAIN);
-    expect_and_free(s, BODY(PROGRESS));
-    pid_t pid = trainer_pid(s);
-    stage_signal(s, SIGTERM);
-    envelope *e = stage_expect_delivery(s, BODY(YIELD), t);
-    assert_int_equal(e->yield->epoch, 2);
-    char hash[FS_HASH_ROOM];
-    assert_int_equal(fs_hash_file(e->yield->checkpoint_path, hash), OK);
-    assert_string_equal(e->yield->checkpoint_hash, hash);
-    wire_free(&e);
-    stage_ack(s, t);
-    expect_and_free(s, BODY(GOODBYE));
-    assert_int_equal(stage_wait(s), 0);
-    expect_gone(pid);
-    assert_int_equal(stage_spooled(s), 0);
-}
-
-static void a_trainer_that_cannot_save_is_left_behind(void **state)
-{
-    stage *s = *state;
-    stage_start(s, "--coordinator", s->endpoint, "--grace", "1", NULL);
-    stage_greet(s);
-    stage_give(s, 1, FAKE_DEAF);
-    expect_and_free(s, BODY(PROGRESS));
-    pid_t pid = trainer_pid(s);
-    stage_signal(s, SIGUSR1);
-    expect_and_free(s, BODY(GOODBYE));
-    assert_int_equal(stage_wait(s), 0);
-    expect_gone(pid);
-    assert_int_equal(stage_spooled(s), 0);
-}
-
-static void a_resumed_candidate_gets_its_checkpoint(void **state)
-{
-    stage *s = *state;
-    char hash[FS_HASH_ROOM], *path = stage_path(s, "handed/on.pt");
-    stage_write(s, "handed/on.pt", "what another worker has saved");
-    assert_int_equal(fs_hash_file(path, hash), OK);
-    stage_start_here(s);
-    stage_greet(s);
-    Mendel__Candidate c = MENDEL__CANDIDATE__INIT;
-    Mendel__Token body;
-    token t = {1, 2, 5};
-    envelope *request = stage_expect(s, BODY(WORK_REQUEST));
-    token_write(t, &body);
-    c.number = request->work_request->number;
-    c.token = &body;
-    c.hyps = (ProtobufCBinaryData){1, (uint8_t *)"\x80"};
-    c.resume_hash = hash;
-    c.resume_path = path;
-    stage_say(s, BODY(CANDIDATE), &c);
-    envelope *e = stage_expect_delivery(s, BODY(RESULT), t);
-    assert_true(e->result->record->resumed);
-    char *record = stage_read(s, "spool/trials/slot-0/started");
-    assert_non_null(strstr(record, "handed/on.pt"));
-    wire_free(&request), wire_free(&e);
-    free(record), free(path);
-    stage_ack(s, t);
-    finish(s);
-}
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, stage_open, stage_close)
 int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]); /* one case, by name */
     const struct CMUnitTest cases[] = {
         CASE(a_candidate_is_trained_and_delivered),
         CASE(an_unanswered_request_is_repeated_unchanged),
+        CASE(a_result_goes_before_the_next_request),
         CASE(a_candidate_that_comes_twice_is_trained_once),
         CASE(slots_train_side_by_side),
         CASE(the_trainer_gets_its_share_and_nothing_of_the_wire),
@@ -472,14 +291,6 @@ int main(int argc, char **argv)
         CASE(a_delivery_is_repeated_until_it_is_acknowledged),
         CASE(a_delivery_outlives_its_worker),
         CASE(deliveries_of_another_run_wait_for_it),
-        CASE(stop_brings_the_last_results),
-        CASE(an_unwanted_attempt_ends_without_a_word),
-        CASE(an_unwanted_delivery_is_dropped),
-        CASE(what_welcome_does_not_want_ends),
-        CASE(an_interrupted_worker_leaves_nothing),
-        CASE(a_preempted_worker_hands_its_candidate_on),
-        CASE(a_trainer_that_cannot_save_is_left_behind),
-        CASE(a_resumed_candidate_gets_its_checkpoint),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }
