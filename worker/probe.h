@@ -14,8 +14,9 @@ typedef struct probe {
     int64_t threads, memory;
 } probe;
 
-/* Run `program --probe --device DEVICE --threads N`. ERR_NOT_FOUND when there is no such program; ERR_DEVICE with the program's own
- * sentence when the device cannot be had; ERR_TIMEOUT when it does not answer. The caller frees *out with probe_free. */
+/* Run `program --probe --device DEVICE --threads N`. ERR_NOT_FOUND when there is no such program; ERR_DEVICE with the
+ * program's own sentence when the device cannot be had; ERR_TIMEOUT when it does not answer. The caller frees *out with
+ * probe_free. */
 status probe_run(const char *program, const char *device, int64_t threads, probe *out);
 void probe_free(probe *p);
 

@@ -9,8 +9,8 @@
  *   checkpoints/    HASH.pt of trainings that were yielded, for whoever goes on with them
  *   trials/slot-N/  what a trainer writes
  *
- * A delivery is on disk, folder included, before spool_put returns. Where the disk is full or broken it is kept in memory instead,
- * sent all the same, and written as soon as that works. */
+ * A delivery is on disk, folder included, before spool_put returns. Where the disk is full or broken it is kept in
+ * memory instead, sent all the same, and written as soon as that works. */
 #ifndef WORKER_SPOOL_H
 #define WORKER_SPOOL_H
 
@@ -32,9 +32,9 @@ typedef struct delivery {
     int64_t next_ms; /* when to send it (again); the spool only keeps it, 0 at first */
 } delivery;
 
-/* Open a folder, made when missing, and read what lies there. NULL: the first free one of $XDG_STATE_HOME/mendel/spool/N (or
- * ~/.local/state/mendel/spool/N), one with deliveries before others. ERR_BUSY: another worker has it; ERR_IO and others: it cannot
- * be written. */
+/* Open a folder, made when missing, and read what lies there. NULL: the first free one of
+ * $XDG_STATE_HOME/mendel/spool/N (or ~/.local/state/mendel/spool/N), one with deliveries before others. ERR_BUSY:
+ * another worker has it; ERR_IO and others: it cannot be written. */
 status spool_open(const char *folder, spool **out);
 /* Give the lock back; what lies there stays. Sets *s to NULL. */
 void spool_close(spool **s);
@@ -42,8 +42,8 @@ void spool_close(spool **s);
 const char *spool_folder(const spool *s);    /* absolute */
 const char *spool_worker_id(const spool *s); /* 32 hex digits */
 
-/* Take *e, an unpacked envelope with one of the three bodies, into the spool. An attempt has one delivery: a second one for the same
- * token is dropped, OK. ERR_MEMORY: then *e stays the caller's. */
+/* Take *e, an unpacked envelope with one of the three bodies, into the spool. An attempt has one delivery: a second one
+ * for the same token is dropped, OK. ERR_MEMORY: then *e stays the caller's. */
 status spool_put(spool *s, envelope **e);
 /* Forget the delivery of an attempt, on disk too; there may be none. True if there was one. */
 bool spool_remove(spool *s, const wire_id *run, token t);

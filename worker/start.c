@@ -28,8 +28,8 @@ static status merge_hyps(const Mendel__Welcome *run, const Mendel__Candidate *ca
 
 /* ---- options ---- */
 
-/* May the run say it? Numbers and choices are checked by their table; of the texts, which may name files, only those that are known
- * to be harmless. Devices and threads are this machine's. */
+/* May the run say it? Numbers and choices are checked by their table; of the texts, which may name files, only those
+ * that are known to be harmless. Devices and threads are this machine's. */
 static bool is_the_runs(const option_row *row)
 {
     static const char *const harmless[] = {"freeze"};

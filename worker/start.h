@@ -1,7 +1,8 @@
 /* start.h - the start message of a trainer: what a run and its candidate say, put together and checked.
  *
- * Hyps and options come from the wire and are read against the tables of common/. Whatever names a file, a device or threads is set
- * here and not there: a coordinator can make a trainer read the run's data set and weights, and write into the trial's folder. */
+ * Hyps and options come from the wire and are read against the tables of common/. Whatever names a file, a device or
+ * threads is set here and not there: a coordinator can make a trainer read the run's data set and weights, and write
+ * into the trial's folder. */
 #ifndef WORKER_START_H
 #define WORKER_START_H
 

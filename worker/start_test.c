@@ -138,8 +138,8 @@ static void files_and_devices_are_not_the_coordinators(void **state)
     options_free(&section, 1);
 }
 
-/* No option of a training names a file or runs a command without being this machine's to say. A new one has to be thought about: may
- * a coordinator say it, like the parts of parameter names to freeze? */
+/* No option of a training names a file or runs a command without being this machine's to say. A new one has to be
+ * thought about: may a coordinator say it, like the parts of parameter names to freeze? */
 static void every_text_option_is_known(void **state)
 {
     static const char *const ours[] = {"weights", "cfg", "data", "hyp", "resume", "device", "logdir", "name", "freeze"};

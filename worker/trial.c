@@ -20,8 +20,8 @@ enum { CHILD_PIPE = 3, READ_ONCE = 1 << 16, READS_A_TURN = 8 };
 /* A trainer that has closed its pipe, or sent its last message, has this long to leave. */
 static const int64_t leave_ms = 2000;
 static const int64_t never = INT64_MAX;
-/* How often to look whether the process is still there: while it is expected to leave, and otherwise (what it has started may hold
- * its pipes open). */
+/* How often to look whether the process is still there: while it is expected to leave, and otherwise (what it has
+ * started may hold its pipes open). */
 static const int64_t look_again_ms = 10, look_ms = 250;
 
 typedef enum end_cause { END_ITSELF, END_STALL, END_STOP, END_LEAVING, END_NONSENSE } end_cause;
