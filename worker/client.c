@@ -59,6 +59,7 @@ status client_send(client *c, envelope_kind kind, void *body)
 static void on_blob(client *c, envelope **e)
 {
     const Mendel__Blob *piece = (*e)->blob;
+    c->proof = piece->proof;
     bool taken = need_take(&c->weights, piece, c->now_ms);
     for (int64_t i = 0; !taken && i < c->place->slots; i++) taken = need_take(&c->slots[i].resume, piece, c->now_ms);
 }
@@ -137,6 +138,7 @@ static void ask_for(client *c, need *n)
     if (c->state != CLIENT_WELCOME || !need_wants(n, c->now_ms)) return;
     ack.hash = n->hash;
     ack.offset = n->offset;
+    ack.proof = c->proof;
     bool sent = client_send(c, MENDEL__ENVELOPE__BODY_BLOB_ACK, &ack) == OK;
     n->ask_ms = c->now_ms + (sent ? client_retry_ms(c) : LEFT_UNSENT_MS);
 }

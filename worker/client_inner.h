@@ -63,6 +63,8 @@ typedef struct client {
     bool local; /* ipc: the coordinator's machine, and its user */
     client_state state;
     keyed_rng jitter;
+    size_t address;                         /* of the access file's: which one is tried */
+    const char *trouble;                    /* with connecting, that has been mentioned */
     int64_t started_ms, idle_ms;            /* when it began; since when nothing trains */
     int64_t seek_ms, reopen_ms, backoff_ms; /* when to look or connect again */
     int64_t heard_ms;
@@ -79,6 +81,7 @@ typedef struct client {
     char *checked_yaml, *difference;
     check_findings data;
     need weights;
+    uint64_t proof; /* of the last piece of a file that has come */
 
     /* work */
     slot *slots;
@@ -115,6 +118,8 @@ void greeting_on_welcome(client *c, envelope **e);
 void greeting_on_refused(client *c, envelope **e);
 void greeting_on_hello_again(client *c, envelope **e);
 void greeting_forget(client *c); /* the run, its data and weights */
+/* Is the data set that Welcome names one that may be trained on: looked at here, or named by this machine's own coordinator? */
+bool greeting_knows_data(const client *c);
 
 /* ---- work.c ---- */
 void work_follow(client *c); /* start, listen */

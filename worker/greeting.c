@@ -168,6 +168,11 @@ static void be_welcome(client *c)
     if (first) log_info("welcome to run %s", c->run->name);
 }
 
+bool greeting_knows_data(const client *c)
+{
+    return c->local || (c->checked && c->checked_yaml && !strcmp(c->checked_yaml, c->run->data_yaml));
+}
+
 void greeting_on_welcome(client *c, envelope **e)
 {
     if (c->state == CLIENT_CHECKING && c->check) return; /* an answer to a repeated Hello */
@@ -179,7 +184,8 @@ void greeting_on_welcome(client *c, envelope **e)
     c->answered = true;
     c->waiting_said = false;
     bool same_data = c->checked && c->checked_yaml && !strcmp(c->checked_yaml, c->run->data_yaml);
-    if (!c->run->check) be_welcome(c);
+    /* A coordinator elsewhere may not leave the check out: it is also what keeps trainings below the data root. */
+    if (!c->run->check && greeting_knows_data(c)) be_welcome(c);
     else if (!same_data) start_check(c);
     else {
         compare(c);

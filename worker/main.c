@@ -12,6 +12,7 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "worker/client.h"
+#include "worker/dealer.h"
 #include "worker/place.h"
 #include "worker/spool.h"
 
@@ -23,7 +24,7 @@ static const char about[] =
 
 typedef struct worker_options {
     int64_t cpu, slots, give_up, grace;
-    char *gpu, *coordinator, *run, *data_root, *spool, *train;
+    char *gpu, *access, *coordinator, *run, *data_root, *spool, *train;
     bool insecure, stay, with_parent, version, man, help;
 } worker_options;
 
@@ -32,6 +33,8 @@ typedef struct worker_options {
     ROW(worker_options, gpu, STRING, "gpu", "", "", 0, 0, "0|0,1|all",                                                 \
         "train on this GPU, or each candidate on several")                                                             \
     ROW(worker_options, slots, INT, "slots", "", "1", 1, 256, "K", "candidates at a time")                             \
+    ROW(worker_options, access, STRING, "access", "", "", 0, 0, "FILE",                                                \
+        "where a coordinator on another machine is, and the keys to it: RUN/access there, kept to oneself (0600)")     \
     ROW(worker_options, coordinator, STRING, "coordinator", "", "", 0, 0, "ENDPOINT",                                  \
         "tcp://HOST:PORT or ipc://PATH of the coordinator; by default that of this machine")                           \
     ROW(worker_options, insecure, FLAG, "insecure", "", "", 0, 0, "", "talk over tcp without keys")                    \
@@ -92,9 +95,25 @@ static status check_endpoint(const worker_options *o)
     if (!tcp && !text_starts_with(at, "ipc://"))
         return FAIL(ERR_ARGUMENT, "--coordinator: tcp://HOST:PORT or ipc://PATH was expected, found '%s'", at);
     if (*o->run) return FAIL(ERR_ARGUMENT, "--run and --coordinator: one of them says where to go");
-    if (tcp && !o->insecure)
-        return FAIL(ERR_REFUSED, "--coordinator: tcp:// without keys is refused unless --insecure is given");
+    if (tcp && !o->insecure && !*o->access)
+        return FAIL(ERR_REFUSED, "--coordinator: tcp:// without keys is refused unless --insecure is given; --access "
+                                 "FILE brings keys");
+    if (!tcp && *o->access) return FAIL(ERR_ARGUMENT, "--access: only tcp:// addresses have keys, not '%s'", at);
     return OK;
+}
+
+/* Keys, as soon as they are in memory, are nothing for core files. */
+static status read_access(const worker_options *o, access_file *out)
+{
+    *out = (access_file){0};
+    if (!*o->access) return OK;
+    if (o->insecure) return FAIL(ERR_ARGUMENT, "--access and --insecure: with keys or without, not both");
+    if (*o->run) return FAIL(ERR_ARGUMENT, "--run and --access: one of them says where to go");
+    access_guard_process();
+    status s = access_read(o->access, out);
+    if (s == OK) s = dealer_check_keys(out, o->access);
+    if (s != OK) status_context(s, "--access");
+    return s;
 }
 
 static status find_data_root(const char *given, char **out)
@@ -119,12 +138,14 @@ static void say_place(const client_place *place, const spool *s)
              place->threads == 1 ? "" : "s", spool_folder(s));
 }
 
-static status work(const worker_options *o, const char *trainer, const char *data_root)
+static status work(const worker_options *o, const char *trainer, const char *data_root, access_file *access)
 {
     client_place place;
     spool *s;
     client_options options = {.program = trainer,
                               .endpoint = or_null(o->coordinator),
+                              .access = *o->access ? access : NULL,
+                              .access_path = o->access,
                               .run_folder = or_null(o->run),
                               .data_root = data_root,
                               .yield_ms = o->grace * 1000,
@@ -144,13 +165,16 @@ static status work(const worker_options *o, const char *trainer, const char *dat
 static status run(const worker_options *o)
 {
     char *trainer = NULL, *data_root = NULL;
+    access_file access = {0};
     log_set_name("worker");
     status s = signals_start();
     if (s == OK && o->with_parent) s = follow_parent();
     if (s == OK) s = check_endpoint(o);
+    if (s == OK) s = read_access(o, &access);
     if (s == OK) s = find_data_root(o->data_root, &data_root);
     if (s == OK) s = find_trainer(o->train, &trainer);
-    if (s == OK) s = work(o, trainer, data_root);
+    if (s == OK) s = work(o, trainer, data_root, &access);
+    access_free(&access);
     free(trainer);
     free(data_root);
     return s;

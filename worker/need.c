@@ -116,6 +116,9 @@ bool need_take(need *n, const Mendel__Blob *piece, int64_t now_ms)
     status s = OK;
     if (!piece->bytes || (!piece->data.len && n->offset < piece->bytes))
         s = FAIL(ERR_NOT_FOUND, "the coordinator does not have the file %s", n->hash);
+    else if (piece->bytes > NEED_BYTES_MOST)
+        s = FAIL(ERR_RANGE, "the coordinator has a file of %lld bytes, larger than any that is accepted",
+                 (long long)piece->bytes);
     else if ((int64_t)piece->data.len > piece->bytes - n->offset)
         s = FAIL(ERR_PROTOCOL, "the coordinator sent more of %s than there is", n->hash);
     else s = take(n, piece);

@@ -30,6 +30,9 @@ typedef struct need {
     int64_t heard_ms; /* of the last piece, or the start */
 } need;
 
+/* No file is larger: weights of the largest models are a tenth of it. */
+#define NEED_BYTES_MOST ((int64_t)4 << 30)
+
 /* Look for a file. `hash` may be "": nothing is needed. `worker_id` keeps two workers' parts apart. */
 status need_start(need *n, const char *hash, const char *hint, const char *worker_id, int64_t now_ms);
 /* Is the file there, or none needed? */

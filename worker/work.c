@@ -95,6 +95,7 @@ static status start_trial(client *c, slot *s)
     place.data_root = c->o->data_root ? c->o->data_root : c->local ? c->run->data_root : "";
     place.weights = c->weights.path ? c->weights.path : "";
     place.resume = s->resume.path;
+    if (!greeting_knows_data(c)) return FAIL(ERR_REFUSED, "the run has another data set now than was compared");
     TRY(spool_slot_folder(c->spool, s - c->slots, &folder));
     place.folder = folder;
     status made = start_make(c->run, s->given->candidate, &place, &start);
