@@ -9,18 +9,20 @@
 #define SVG        "image/svg+xml"
 
 /* clang-format off */
-/*      symbol        path          file         type */
-#define ASSETS(ROW)                                            \
-    ROW(asset_index,  "/",          "index.html", HTML)        \
-    ROW(asset_style,  "/style.css", "style.css",  CSS)         \
-    ROW(asset_app,    "/app.js",    "app.js",     JAVASCRIPT)  \
-    ROW(asset_live,   "/live.js",   "live.js",    JAVASCRIPT)  \
-    ROW(asset_charts, "/charts.js", "charts.js",  JAVASCRIPT)  \
-    ROW(asset_panels, "/panels.js", "panels.js",  JAVASCRIPT)  \
-    ROW(asset_table,  "/table.js",  "table.js",   JAVASCRIPT)  \
-    ROW(asset_detail, "/detail.js", "detail.js",  JAVASCRIPT)  \
-    ROW(asset_words,  "/words.js",  "words.js",   JAVASCRIPT)  \
-    ROW(asset_icon,   "/icon.svg",  "icon.svg",   SVG)
+/*      symbol          path            file           type */
+#define ASSETS(ROW)                                                        \
+    ROW(asset_index,    "/",            "index.html",  HTML)               \
+    ROW(asset_style,    "/style.css",   "style.css",   CSS)                \
+    ROW(asset_app,      "/app.js",      "app.js",      JAVASCRIPT)         \
+    ROW(asset_live,     "/live.js",     "live.js",     JAVASCRIPT)         \
+    ROW(asset_charts,   "/charts.js",   "charts.js",   JAVASCRIPT)         \
+    ROW(asset_panels,   "/panels.js",   "panels.js",   JAVASCRIPT)         \
+    ROW(asset_table,    "/table.js",    "table.js",    JAVASCRIPT)         \
+    ROW(asset_detail,   "/detail.js",   "detail.js",   JAVASCRIPT)         \
+    ROW(asset_workers,  "/workers.js",  "workers.js",  JAVASCRIPT)         \
+    ROW(asset_failures, "/failures.js", "failures.js", JAVASCRIPT)         \
+    ROW(asset_words,    "/words.js",    "words.js",    JAVASCRIPT)         \
+    ROW(asset_icon,     "/icon.svg",    "icon.svg",    SVG)
 /* clang-format on */
 
 #define EMBED(symbol, path, file, type)                                                                                \

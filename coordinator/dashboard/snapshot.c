@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "coordinator/dashboard/json.h"
 
 #define PHASE_AS_NAME(id, name) name,
@@ -131,7 +132,8 @@ void snapshot_write(const snapshot *s, const char *start, uint64_t trials, int64
         return;
     }
     double age_s = (double)(now_ms - s->taken_ms) / 1000;
-    text_add(out, ",\"phase\":\"%s\",\"age_s\":%.1f,\"notice\":", dashboard_phase_name(s->state.phase), age_s);
+    text_add(out, ",\"time_ms\":%lld,\"phase\":\"%s\",\"age_s\":%.1f,\"notice\":", (long long)clock_wall_ms(),
+             dashboard_phase_name(s->state.phase), age_s);
     json_string(out, s->state.notice);
     write_counts(&s->state, out);
     write_best(&s->state, out);
