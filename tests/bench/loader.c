@@ -65,7 +65,6 @@ static status measure_loader(const bench *b, int size, int threads, bool cached,
                         .shuffle = true,
                         .cache = cached,
                         .threads = threads,
-                        .cache_threads = cores_available(),
                         .hyp = b->hyp,
                         .ops = b->ops,
                         .device = b->device};

@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "common/array.h"
-#include "common/clock.h"
-#include "common/progress.h"
+#include "common/log.h"
 #include "common/text.h"
 #include "worker/data/letterbox.h"
 
@@ -32,6 +31,8 @@ status cache_load_picture(image_reader *r, const dataset_image *from, int size, 
 }
 
 /* ---- memory ---- */
+
+enum { PAGE_BYTES = 4096 };
 
 /* A number behind a key in a file like /proc/meminfo, or the first number of a file for key ""; -1 if there is none. */
 static int64_t read_number(const char *path, const char *key)
@@ -66,6 +67,12 @@ static status lay_out(const dataset *d, int size, cache *c)
         p->offset = c->bytes;
         c->bytes += image_bytes(p->width, p->height);
     }
+    return OK;
+}
+
+/* Touched at once: what was found free must not be somebody else's when the pictures come. */
+static status take_memory(const dataset *d, cache *c)
+{
     int64_t free_bytes = memory_available();
     /* a tenth is left for what training itself needs */
     if (free_bytes >= 0 && (double)c->bytes > 0.9 * (double)free_bytes)
@@ -74,89 +81,45 @@ static status lay_out(const dataset *d, int size, cache *c)
     c->pixels = malloc(c->bytes + CACHE_SPARE_BYTES);
     if (!c->pixels)
         return FAIL(ERR_MEMORY, "no memory for caching %d images: %.2f GB", d->count, (double)c->bytes / 1e9);
+    for (size_t i = 0; i < c->bytes; i += PAGE_BYTES) ((volatile uint8_t *)c->pixels)[i] = 0;
     memset(c->pixels + c->bytes, 0, CACHE_SPARE_BYTES);
     return OK;
 }
 
-/* ---- filling ---- */
+/* ---- all pictures ---- */
 
-typedef struct filling {
+typedef enum picture_state { PICTURE_MISSING, PICTURE_IN_HANDS, PICTURE_THERE } picture_state;
+
+struct cache_state {
     const dataset *data;
-    cache *cache;
     int size;
     resize_kind shrink;
-    atomic_int next, done;
-    pthread_mutex_t lock; /* of what follows: the first error */
-    status result;
-    char *message;
-} filling;
+    atomic_uchar *pictures; /* picture_state of each; changed with the lock held */
+    pthread_mutex_t lock;
+    pthread_cond_t settled; /* a picture is no longer in hands */
+};
 
-static void keep_error(filling *f, status s)
+static status make_state(const dataset *d, int size, resize_kind shrink, cache *c)
 {
-    pthread_mutex_lock(&f->lock);
-    if (f->result == OK) {
-        f->result = s;
-        f->message = text_copy(status_message());
-    }
-    pthread_mutex_unlock(&f->lock);
-    atomic_store(&f->next, f->data->count); /* nobody takes another picture */
+    TRY(array_new(&c->state, 1));
+    struct cache_state *s = c->state;
+    s->data = d;
+    s->size = size;
+    s->shrink = shrink;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->settled, NULL);
+    return array_new(&s->pictures, (size_t)d->count);
 }
 
-/* Take pictures until there is none left; `bar` belongs to the one thread that draws. */
-static void fill(filling *f, progress *bar)
-{
-    image_reader *reader = NULL;
-    image spare = {0};
-    status s = image_reader_create(&reader);
-    for (int i; s == OK && (i = atomic_fetch_add(&f->next, 1)) < f->data->count;) {
-        const cached_picture *p = &f->cache->pictures[i];
-        image place = {.pixels = f->cache->pixels + p->offset,
-                       .room = image_bytes(p->width, p->height),
-                       .borrowed = true};
-        s = cache_load_picture(reader, &f->data->images[i], f->size, f->shrink, &spare, &place);
-        int done = atomic_fetch_add(&f->done, 1) + 1;
-        if (bar) progress_show(bar, done, "Caching images");
-    }
-    if (s != OK) keep_error(f, s);
-    image_free(&spare);
-    image_reader_destroy(&reader);
-}
-
-static void *fill_thread(void *argument)
-{
-    fill(argument, NULL);
-    return NULL;
-}
-
-static status fill_all(filling *f, int threads)
-{
-    pthread_t *thread;
-    int started = 0;
-    progress bar;
-    text words = {0};
-    TRY(array_new(&thread, (size_t)threads));
-    progress_start(&bar, f->data->count, "image");
-    while (started < threads - 1 && pthread_create(&thread[started], NULL, fill_thread, f) == 0) started++;
-    fill(f, &bar); /* this thread is one of them; fewer are slower, and no error */
-    for (int i = 0; i < started; i++) pthread_join(thread[i], NULL);
-    free(thread);
-    text_add(&words, "Caching images (%.2fGB)", (double)f->cache->bytes / 1e9);
-    if (f->result == OK) progress_finish(&bar, text_string(&words));
-    text_free(&words);
-    if (f->result == OK) return OK;
-    status s = FAIL(f->result, "%s", f->message ? f->message : "an image cannot be cached");
-    free(f->message);
-    return s;
-}
-
-status cache_create(const dataset *d, int size, resize_kind shrink, int threads, cache **out)
+status cache_create(const dataset *d, int size, resize_kind shrink, cache **out)
 {
     *out = NULL;
     cache *c;
     TRY(array_new(&c, 1));
-    filling f = {.data = d, .cache = c, .size = size, .shrink = shrink, .lock = PTHREAD_MUTEX_INITIALIZER};
-    status s = lay_out(d, size, c);
-    if (s == OK) s = fill_all(&f, threads);
+    status s = make_state(d, size, shrink, c);
+    if (s == OK) s = lay_out(d, size, c);
+    if (s == OK) s = take_memory(d, c);
+    if (s == OK) log_info("Caching %d images (%.2fGB) as they are read", d->count, (double)c->bytes / 1e9);
     if (s == OK) *out = c;
     else cache_destroy(&c);
     return s;
@@ -165,8 +128,45 @@ status cache_create(const dataset *d, int size, resize_kind shrink, int threads,
 void cache_destroy(cache **c)
 {
     if (!*c) return;
+    struct cache_state *s = (*c)->state;
+    if (s) {
+        pthread_cond_destroy(&s->settled);
+        pthread_mutex_destroy(&s->lock);
+        free((void *)s->pictures);
+    }
+    free(s);
     free((*c)->pixels);
     free((*c)->pictures);
     free(*c);
     *c = NULL;
+}
+
+/* Wait while another has the picture in hands. True: it is the caller's to load now. */
+static bool take_in_hands(struct cache_state *s, int index)
+{
+    pthread_mutex_lock(&s->lock);
+    while (atomic_load(&s->pictures[index]) == PICTURE_IN_HANDS) pthread_cond_wait(&s->settled, &s->lock);
+    bool missing = atomic_load(&s->pictures[index]) == PICTURE_MISSING;
+    if (missing) atomic_store(&s->pictures[index], PICTURE_IN_HANDS);
+    pthread_mutex_unlock(&s->lock);
+    return missing;
+}
+
+static void settle(struct cache_state *s, int index, picture_state now)
+{
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->pictures[index], now);
+    pthread_cond_broadcast(&s->settled);
+    pthread_mutex_unlock(&s->lock);
+}
+
+status cache_want(cache *c, int index, image_reader *r, image *spare)
+{
+    struct cache_state *s = c->state;
+    if (atomic_load(&s->pictures[index]) == PICTURE_THERE || !take_in_hands(s, index)) return OK;
+    const cached_picture *p = &c->pictures[index];
+    image place = {.pixels = c->pixels + p->offset, .room = image_bytes(p->width, p->height), .borrowed = true};
+    status result = cache_load_picture(r, &s->data->images[index], s->size, s->shrink, spare, &place);
+    settle(s, index, result == OK ? PICTURE_THERE : PICTURE_MISSING);
+    return result;
 }

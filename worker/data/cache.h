@@ -1,4 +1,7 @@
-/* cache.h - all pictures of a data set in memory, decoded and at the training size. */
+/* cache.h - pictures of a data set in memory, decoded and at the training size: each once, when it is first wanted.
+ *
+ * Whoever wants a picture that is not there yet decodes it; others who want the same one wait. So a training starts with the
+ * pictures of its first batch, and its first epoch fills the cache. */
 #ifndef DATA_CACHE_H
 #define DATA_CACHE_H
 
@@ -14,9 +17,10 @@ typedef struct cached_picture {
 } cached_picture;
 
 typedef struct cache {
-    uint8_t *pixels;          /* all pictures, RGB, one after the other */
+    uint8_t *pixels;          /* all pictures, RGB, one after the other; those that have been wanted are there */
     size_t bytes;             /* of them */
     cached_picture *pictures; /* one a picture of the data set, in its order */
+    struct cache_state *state;
 } cache;
 
 /* Load a picture of the data set as the reference's load_image does: the longer side becomes `size`. `spare` is memory of the
@@ -25,9 +29,13 @@ typedef struct cache {
 status cache_load_picture(image_reader *r, const dataset_image *from, int size, resize_kind shrink, image *spare,
                           image *out);
 
-/* Decode all, with `threads` threads (at least 1) and a progress line. ERR_MEMORY says how much was needed; it is refused before
- * it would push the machine into its last memory. Other errors name the file. */
-status cache_create(const dataset *d, int size, resize_kind shrink, int threads, cache **out);
+/* Take the memory for all pictures of `d`, which is borrowed until the cache is destroyed. ERR_MEMORY says how much was needed; it
+ * is refused before it would push the machine into its last memory. */
+status cache_create(const dataset *d, int size, resize_kind shrink, cache **out);
 void cache_destroy(cache **c);
+
+/* Make sure that picture `index` is there. May be called from several threads, each with a reader and spare memory of its own.
+ * Errors as cache_load_picture; then the picture is not there. */
+status cache_want(cache *c, int index, image_reader *r, image *spare);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "worker/data/cache.h"
 #include "worker/data/test_files.h"
@@ -40,13 +41,14 @@ static void every_picture_is_what_loading_it_gives(void **state)
     image_reader *reader;
     image spare = {0}, one = {0};
     assert_int_equal(image_reader_create(&reader), OK);
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < 2; k++) {
         cache *c;
-        assert_int_equal(cache_create(data, SIZE, kinds[k % 2], k < 2 ? 1 : 3, &c), OK);
+        assert_int_equal(cache_create(data, SIZE, kinds[k], &c), OK);
         size_t bytes = 0;
         for (int i = 0; i < PICTURES; i++) {
             const cached_picture *p = &c->pictures[i];
-            assert_int_equal(cache_load_picture(reader, &data->images[i], SIZE, kinds[k % 2], &spare, &one), OK);
+            assert_int_equal(cache_want(c, i, reader, &spare), OK);
+            assert_int_equal(cache_load_picture(reader, &data->images[i], SIZE, kinds[k], &spare, &one), OK);
             assert_true(p->width == one.width && p->height == one.height && p->offset == bytes);
             assert_int_equal(one.width > one.height ? one.width : one.height, SIZE);
             assert_memory_equal(c->pixels + p->offset, one.pixels, image_bytes(one.width, one.height));
@@ -62,16 +64,110 @@ static void every_picture_is_what_loading_it_gives(void **state)
     image_reader_destroy(&reader);
 }
 
+/* Ask for one picture of a new cache. */
+static status want(int index, int size)
+{
+    image_reader *reader;
+    image spare = {0};
+    cache *c;
+    assert_int_equal(image_reader_create(&reader), OK);
+    assert_int_equal(cache_create(data, size, RESIZE_LINEAR, &c), OK);
+    status first = cache_want(c, index, reader, &spare), again = cache_want(c, index, reader, &spare);
+    assert_int_equal(first, again);
+    cache_destroy(&c);
+    image_reader_destroy(&reader);
+    image_free(&spare);
+    return first;
+}
+
+static void a_picture_is_read_once(void **state)
+{
+    (void)state;
+    image_reader *reader;
+    image spare = {0};
+    cache *c;
+    assert_int_equal(image_reader_create(&reader), OK);
+    assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, &c), OK);
+    assert_int_equal(cache_want(c, 3, reader, &spare), OK);
+    assert_int_equal(unlink(data->images[3].path), 0);
+    assert_int_equal(unlink(data->images[4].path), 0);
+    assert_int_equal(cache_want(c, 3, reader, &spare), OK);
+    assert_int_equal(cache_want(c, 4, reader, &spare), ERR_NOT_FOUND);
+    cache_destroy(&c);
+    image_reader_destroy(&reader);
+    image_free(&spare);
+}
+
+/* ---- several threads ---- */
+
+enum { THREADS = 6 };
+
+typedef struct wanting {
+    cache *cache;
+    pthread_barrier_t start;
+    int failures[THREADS], wrong[THREADS];
+} wanting;
+
+typedef struct wanter {
+    wanting *all;
+    int number;
+} wanter;
+
+/* Everybody wants the same pictures in the same order, so that most come while another has the picture in hands. */
+static void *want_all(void *argument)
+{
+    const wanter *w = argument;
+    image_reader *reader;
+    image spare = {0}, one = {0};
+    if (image_reader_create(&reader) != OK) return NULL;
+    pthread_barrier_wait(&w->all->start);
+    for (int i = 0; i < PICTURES; i++) {
+        const cached_picture *p = &w->all->cache->pictures[i];
+        bool good = cache_want(w->all->cache, i, reader, &spare) == OK;
+        w->all->failures[w->number] += !good;
+        if (!good || cache_load_picture(reader, &data->images[i], SIZE, RESIZE_LINEAR, &spare, &one) != OK) continue;
+        w->all->wrong[w->number] +=
+            memcmp(w->all->cache->pixels + p->offset, one.pixels, image_bytes(one.width, one.height)) != 0;
+    }
+    image_free(&spare);
+    image_free(&one);
+    image_reader_destroy(&reader);
+    return NULL;
+}
+
+static void threads_find_every_picture_whole(void **state)
+{
+    (void)state;
+    assert_int_equal(unlink(data->images[5].path), 0);
+    for (int round = 0; round < 20; round++) {
+        wanting all = {0};
+        wanter each[THREADS];
+        pthread_t threads[THREADS];
+        assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, &all.cache), OK);
+        pthread_barrier_init(&all.start, NULL, THREADS);
+        for (int i = 0; i < THREADS; i++) {
+            each[i] = (wanter){&all, i};
+            assert_int_equal(pthread_create(&threads[i], NULL, want_all, &each[i]), 0);
+        }
+        for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+        for (int i = 0; i < THREADS; i++) {
+            assert_int_equal(all.failures[i], 1); /* the one that is missing, and nobody waits for it for ever */
+            assert_int_equal(all.wrong[i], 0);
+        }
+        pthread_barrier_destroy(&all.start);
+        cache_destroy(&all.cache);
+    }
+}
+
+/* ---- errors ---- */
+
 static void a_picture_broken_since_the_scan_is_named(void **state)
 {
     (void)state;
     test_write_text(test_path(folder, "images/train/a06.jpg"), "no picture any more");
-    for (int threads = 1; threads <= 3; threads += 2) {
-        cache *c = (cache *)1;
-        assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, threads, &c), ERR_FORMAT);
-        assert_null(c);
-        assert_non_null(strstr(status_message(), "images/train/a06.jpg: not a JPEG, PNG or BMP picture"));
-    }
+    assert_int_equal(want(6, SIZE), ERR_FORMAT);
+    assert_non_null(strstr(status_message(), "images/train/a06.jpg: not a JPEG, PNG or BMP picture"));
+    assert_int_equal(want(5, SIZE), OK);
 }
 
 static void a_picture_of_another_size_than_at_the_scan_is_named(void **state)
@@ -79,13 +175,12 @@ static void a_picture_of_another_size_than_at_the_scan_is_named(void **state)
     (void)state;
     static const int sizes[][2] = {{20, 20}, {300, 200}};
     for (int i = 0; i < 2; i++) {
-        cache *c;
         test_jpeg(test_path(folder, "images/train/a00.jpg"), sizes[i][0], sizes[i][1], 0);
-        assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, 2, &c), ERR_FORMAT);
+        assert_int_equal(want(0, SIZE), ERR_FORMAT);
         assert_non_null(strstr(status_message(), "images/train/a00.jpg has "));
         assert_non_null(strstr(status_message(), "48 x 64 when the data set was read; start again"));
         /* at its own size it would be decoded straight into the place that is laid out for it */
-        assert_int_not_equal(cache_create(data, 64, RESIZE_LINEAR, 2, &c), OK);
+        assert_int_not_equal(want(0, 64), OK);
         assert_non_null(strstr(status_message(), "images/train/a00.jpg has "));
     }
 }
@@ -93,9 +188,8 @@ static void a_picture_of_another_size_than_at_the_scan_is_named(void **state)
 static void a_missing_picture_is_named(void **state)
 {
     (void)state;
-    cache *c;
     assert_int_equal(unlink(test_path(folder, "images/train/a10.jpg")), 0);
-    assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, 2, &c), ERR_NOT_FOUND);
+    assert_int_equal(want(10, SIZE), ERR_NOT_FOUND);
     assert_non_null(strstr(status_message(), "images/train/a10.jpg"));
 }
 
@@ -108,7 +202,7 @@ static void more_than_the_machine_has_is_refused_with_numbers(void **state)
     for (int i = 0; i < MANY; i++) images[i] = (dataset_image){.width = 60000, .height = 60000};
     dataset vast = {.images = images, .count = MANY};
     cache *c = (cache *)1;
-    assert_int_equal(cache_create(&vast, 60000, RESIZE_LINEAR, 2, &c), ERR_MEMORY);
+    assert_int_equal(cache_create(&vast, 60000, RESIZE_LINEAR, &c), ERR_MEMORY);
     assert_null(c);
     assert_non_null(strstr(status_message(), "1048576 images"));
     assert_non_null(strstr(status_message(), " GB"));
@@ -119,6 +213,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_picture_is_what_loading_it_gives, start, end),
+        cmocka_unit_test_setup_teardown(a_picture_is_read_once, start, end),
+        cmocka_unit_test_setup_teardown(threads_find_every_picture_whole, start, end),
         cmocka_unit_test_setup_teardown(a_picture_broken_since_the_scan_is_named, start, end),
         cmocka_unit_test_setup_teardown(a_picture_of_another_size_than_at_the_scan_is_named, start, end),
         cmocka_unit_test_setup_teardown(a_missing_picture_is_named, start, end),

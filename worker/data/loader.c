@@ -56,6 +56,7 @@ struct loader {
     loader_slot *ring;
     int depth;
 
+    bool fresh;    /* an epoch without an order has begun, and no batch of it was taken */
     int64_t epoch; /* from here to `lock`: the epoch's plan, which changes only while no thread is busy */
     int *order;    /* job to index */
     int *batch_of; /* job to batch */
@@ -139,8 +140,7 @@ static status check_options(const loader_options *o)
         o->image_size > AUGMENT_SIDE_MOST / 2)
         return FAIL(ERR_ARGUMENT, "an image size of %d; an even multiple of the stride %d was expected, at most %d",
                     o->image_size, o->stride, AUGMENT_SIDE_MOST / 2);
-    if (o->threads < 0 || o->cache_threads < 0)
-        return FAIL(ERR_ARGUMENT, "%d loader threads", o->threads < 0 ? o->threads : o->cache_threads);
+    if (o->threads < 0) return FAIL(ERR_ARGUMENT, "%d loader threads", o->threads);
     if (o->augment && !o->hyp) return FAIL(ERR_ARGUMENT, "augmentation without hyperparameters");
     if (!(o->pad >= 0)) return FAIL(ERR_ARGUMENT, "a border of %g strides", o->pad);
     return OK;
@@ -188,14 +188,6 @@ static status make_plan(loader *l)
     return array_new(&l->plan, (size_t)l->batches);
 }
 
-static status fill_cache(loader *l)
-{
-    const loader_options *o = &l->options;
-    int threads = o->cache_threads ? o->cache_threads : o->threads;
-    return cache_create(l->data, o->image_size, o->augment ? RESIZE_LINEAR : RESIZE_AREA, threads ? threads : 1,
-                        &l->cache);
-}
-
 static status start_threads(loader *l)
 {
     const loader_options *o = &l->options;
@@ -235,7 +227,8 @@ status loader_create(loader **out, const dataset *data, const loader_options *op
     status s = plan_shapes(l);
     if (s == OK) s = make_plan(l);
     if (s == OK) s = make_ring(l);
-    if (s == OK && options->cache) s = fill_cache(l);
+    if (s == OK && options->cache)
+        s = cache_create(data, options->image_size, options->augment ? RESIZE_LINEAR : RESIZE_AREA, &l->cache);
     if (s == OK) s = start_threads(l);
     if (s == OK) *out = l;
     else loader_destroy(&l);
@@ -353,10 +346,14 @@ status loader_start_epoch(loader *l, int64_t epoch, const int *order)
         if (order[i] < 0 || order[i] >= l->data->count)
             return FAIL(ERR_ARGUMENT, "image %d of %d in the order of an epoch", order[i], l->data->count);
     pthread_mutex_lock(&l->lock);
-    stop_jobs(l);
-    l->epoch = epoch;
-    status s = order_jobs(l, order);
-    if (s == OK) start_jobs(l, 0);
+    status s = OK;
+    if (order || !l->fresh || l->epoch != epoch) {
+        stop_jobs(l);
+        l->epoch = epoch;
+        s = order_jobs(l, order);
+        if (s == OK) start_jobs(l, 0);
+        l->fresh = s == OK && !order;
+    }
     pthread_mutex_unlock(&l->lock);
     return s;
 }
@@ -366,6 +363,7 @@ void loader_skip(loader *l, int batches)
     pthread_mutex_lock(&l->lock);
     stop_jobs(l);
     start_jobs(l, batches);
+    l->fresh = false;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -379,6 +377,7 @@ static void complete(loader *l, int number)
     if (number >= 1 && number + l->depth - 1 < l->batches)
         clear_slot(l, number + l->depth - 1); /* the slot that the caller has given back just now */
     l->next_batch = number + 1;
+    l->fresh = false;
     pthread_cond_broadcast(&l->work);
     while (l->options.threads && slot->left) pthread_cond_wait(&l->made, &l->lock);
     pthread_mutex_unlock(&l->lock);

@@ -19,16 +19,15 @@
 #include "worker/data/sample.h"
 
 typedef struct loader_options {
-    int batch;         /* images a batch; at most all of them are used */
-    int image_size;    /* even, and a multiple of the stride */
-    int stride;        /* the model's largest; rectangles are multiples of it */
-    bool augment;      /* training: mosaic, or with rect a letterbox that is warped; colour and flips */
-    bool rect;         /* batches of like shape instead of squares */
-    double pad;        /* rect: border in strides; 0 in training and its validation, .5 in stand-alone testing */
-    bool shuffle;      /* another order each epoch; with rect whole batches change places */
-    bool cache;        /* keep all pictures decoded in memory */
-    int threads;       /* that make samples; 0: none, loader_next does */
-    int cache_threads; /* that fill the cache, at least 1; 0: as many as threads */
+    int batch;      /* images a batch; at most all of them are used */
+    int image_size; /* even, and a multiple of the stride */
+    int stride;     /* the model's largest; rectangles are multiples of it */
+    bool augment;   /* training: mosaic, or with rect a letterbox that is warped; colour and flips */
+    bool rect;      /* batches of like shape instead of squares */
+    double pad;     /* rect: border in strides; 0 in training and its validation, .5 in stand-alone testing */
+    bool shuffle;   /* another order each epoch; with rect whole batches change places */
+    bool cache;     /* keep pictures decoded in memory once they have been read */
+    int threads;    /* that make samples; 0: none, loader_next does */
     uint64_t seed;
     const double *hyp;      /* of HYP_COUNT, copied; needed with augment */
     const backend_ops *ops; /* makes the samples; NULL: augment_plain. Borrowed, as is device */
@@ -48,7 +47,7 @@ typedef struct batch {
 
 typedef struct loader loader;
 
-/* Start the threads and fill the cache. `data` is borrowed and must outlive the loader. ERR_ARGUMENT for options that make no
+/* Start the threads, take the cache's memory. `data` is borrowed and must outlive the loader. ERR_ARGUMENT for options that make no
  * sense; ERR_MEMORY (for the cache it says how much is needed; whoever called may go on without). *out is NULL then. */
 status loader_create(loader **out, const dataset *data, const loader_options *options);
 /* Stop the threads at the next sample, free everything, set *l to NULL. At any time. */
@@ -59,8 +58,9 @@ int loader_batches(const loader *l);
 /* The largest batch that will come: what device memory has to be laid out for. */
 void loader_largest(const loader *l, int *count, int *height, int *width);
 
-/* Begin an epoch, also in the midst of another one. `order` is data->count indices to go through instead of all in their (or a
- * shuffled) order: those of draw_weighted; copied; not with rect. NULL: none. */
+/* Begin an epoch, also in the midst of another one: its first batches are made at once. `order` is data->count indices to go
+ * through instead of all in their (or a shuffled) order: those of draw_weighted; copied; not with rect. NULL: none. Beginning the
+ * epoch once more that has begun without an order, and of which no batch was taken yet, changes nothing. */
 status loader_start_epoch(loader *l, int64_t epoch, const int *order);
 
 /* Pass over the first `batches` of an epoch that has just begun; they are not made. */

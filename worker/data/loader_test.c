@@ -255,6 +255,35 @@ static void an_epoch_can_begin_in_its_middle(void **state)
         }
 }
 
+/* What has been made ahead is not thrown away, and comes out as if it had not. */
+static void an_epoch_that_has_just_begun_begins_again_for_nothing(void **state)
+{
+    (void)state;
+    loader *l = create(training, 2), *m = create(training, 0);
+    const batch *b, *c;
+    for (int skipped = 0; skipped < 2; skipped++) {
+        assert_int_equal(loader_start_epoch(l, 7, NULL), OK);
+        assert_int_equal(loader_start_epoch(l, 7, NULL), OK);
+        assert_int_equal(loader_start_epoch(m, 7, NULL), OK);
+        if (skipped) loader_skip(l, skipped);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(loader_next(m, &c), OK);
+            if (i < skipped) continue;
+            assert_int_equal(loader_next(l, &b), OK);
+            assert_true(b->count == c->count && b->target_count == c->target_count);
+            assert_memory_equal(b->images, c->images, (size_t)b->count * image_bytes(SIZE, SIZE));
+        }
+        assert_int_equal(loader_next(l, &b), ERR_END);
+    }
+    assert_int_equal(loader_start_epoch(l, 7, NULL), OK); /* a batch was taken: from its front again */
+    assert_int_equal(loader_start_epoch(m, 7, NULL), OK);
+    assert_int_equal(loader_next(l, &b), OK);
+    assert_int_equal(loader_next(m, &c), OK);
+    assert_memory_equal(b->images, c->images, (size_t)b->count * image_bytes(SIZE, SIZE));
+    loader_destroy(&l);
+    loader_destroy(&m);
+}
+
 /* ---- errors and endings ---- */
 
 static void a_picture_that_breaks_in_training_is_an_error_that_names_it(void **state)
@@ -374,6 +403,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(training_targets_lie_in_the_picture, start, end),
         cmocka_unit_test_setup_teardown(a_given_order_is_followed, start, end),
         cmocka_unit_test_setup_teardown(an_epoch_can_begin_in_its_middle, start, end),
+        cmocka_unit_test_setup_teardown(an_epoch_that_has_just_begun_begins_again_for_nothing, start, end),
         cmocka_unit_test_setup_teardown(a_picture_that_breaks_in_training_is_an_error_that_names_it, start, end),
         cmocka_unit_test_setup_teardown(a_broken_picture_in_a_mosaic_is_the_same_error_each_time, start, end),
         cmocka_unit_test_setup_teardown(a_loader_can_be_ended_at_any_moment, start, end),

@@ -85,6 +85,7 @@ static status load(maker *m, const sample_picture *p, image *out)
     image in_cache;
     if (s->cache) {
         const cached_picture *c = &s->cache->pictures[p->index];
+        TRY(cache_want(s->cache, p->index, m->reader, &m->decoded));
         in_cache =
             (image){.pixels = s->cache->pixels + c->offset, .width = c->width, .height = c->height, .borrowed = true};
         loaded = &in_cache;
@@ -101,6 +102,7 @@ static status load_pictures(maker *m)
         for (int t = 0; t < a->layer[l].tiles; t++) {
             const sample_picture *p = &m->sample.picture[l][t];
             if (m->from_cache) {
+                TRY(cache_want(m->settings.cache, p->index, m->reader, &m->decoded));
                 a->layer[l].tile[t].offset = m->settings.cache->pictures[p->index].offset;
                 continue;
             }

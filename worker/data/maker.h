@@ -11,7 +11,7 @@
 
 typedef struct maker_settings {
     sample_settings sample;      /* borrowed through */
-    const cache *cache;          /* NULL: pictures are decoded each time; borrowed */
+    cache *cache;                /* NULL: pictures are decoded each time; borrowed */
     bool augment, mosaic;        /* mosaic needs augment */
     int most_width, most_height; /* of a job */
     const backend_ops *ops;      /* NULL: augment_plain */
