@@ -121,20 +121,32 @@ static status halve(const image *from, image *out)
     return OK;
 }
 
-static void shrink_whole(const image *from, int factor_x, int factor_y, image *out)
+/* Columns first, all channels of a row at once; then along the row. */
+static status shrink_whole(const image *from, int factor_x, int factor_y, image *out)
 {
     float scale = 1.0f / (float)(factor_x * factor_y);
-    for (int y = 0; y < out->height; y++)
-        for (int x = 0; x < out->width; x++)
-            for (int c = 0; c < IMAGE_CHANNELS; c++) {
-                int sum = 0;
-                for (int dy = 0; dy < factor_y; dy++) {
-                    const uint8_t *row = from->pixels + image_bytes(from->width, y * factor_y + dy);
-                    for (int dx = 0; dx < factor_x; dx++) sum += row[IMAGE_CHANNELS * (x * factor_x + dx) + c];
-                }
-                out->pixels[image_bytes(out->width, y) + (size_t)(IMAGE_CHANNELS * x + c)] =
-                    (uint8_t)lrintf((float)sum * scale);
-            }
+    int count = IMAGE_CHANNELS * from->width;
+    uint32_t *sums;
+    TRY(array_new(&sums, (size_t)count));
+    for (int y = 0; y < out->height; y++) {
+        uint8_t *to = out->pixels + image_bytes(out->width, y);
+        memset(sums, 0, sizeof *sums * (size_t)count);
+        for (int dy = 0; dy < factor_y; dy++) {
+            const uint8_t *row = from->pixels + image_bytes(from->width, y * factor_y + dy);
+            int i = 0;
+            for (; i + BLOCK <= count; i += BLOCK)
+                for (int k = i; k < i + BLOCK; k++) sums[k] += row[k];
+            for (; i < count; i++) sums[i] += row[i];
+        }
+        for (int i = 0; i < IMAGE_CHANNELS * out->width; i++) {
+            const uint32_t *at = sums + i / IMAGE_CHANNELS * IMAGE_CHANNELS * factor_x + i % IMAGE_CHANNELS;
+            uint32_t sum = 0;
+            for (int dx = 0; dx < factor_x; dx++) sum += at[IMAGE_CHANNELS * dx];
+            to[i] = (uint8_t)lrintf((float)sum * scale);
+        }
+    }
+    free(sums);
+    return OK;
 }
 
 /* ---- area, any factor ---- */
@@ -220,6 +232,5 @@ status image_resize(const image *from, resize_kind kind, int width, int height, 
     if (whole && factor_x == 2 && factor_y == 2) return halve(from, out);
     if (kind == RESIZE_LINEAR || !shrinks) return resize_linear(from, out);
     if (!whole) return shrink_any(from, out);
-    shrink_whole(from, factor_x, factor_y, out);
-    return OK;
+    return shrink_whole(from, factor_x, factor_y, out);
 }

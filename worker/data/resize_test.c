@@ -110,6 +110,28 @@ static void area_is_the_mean_of_what_a_pixel_covers(void **state)
     image_free(&to);
 }
 
+/* By whole factors the mean is exact before it is rounded. */
+static void area_by_whole_factors_is_the_rounded_mean(void **state)
+{
+    (void)state;
+    static const int cases[][3] = {{5, 5, 13}, {3, 4, 11}, {7, 1, 9}, {1, 6, 40}, {2, 3, 1}, {40, 30, 2}};
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        int fx = cases[n][0], fy = cases[n][1], width = cases[n][2], height = 3;
+        image from = make(fx * width, fy * height), to = {0};
+        for (size_t k = 0; k < image_bytes(from.width, from.height); k++) from.pixels[k] = (uint8_t)(k * k * 31 % 251);
+        assert_int_equal(image_resize(&from, RESIZE_AREA, width, height, &to), OK);
+        for (int i = 0; i < 3 * width * height; i++) {
+            int x = i / 3 % width, y = i / 3 / width, sum = 0;
+            for (int k = 0; k < fx * fy; k++)
+                sum += from.pixels[image_bytes(from.width, y * fy + k / fx) + (size_t)(3 * (x * fx + k % fx) + i % 3)];
+            if (fabs(to.pixels[i] - (double)sum / (fx * fy)) > 0.5001)
+                fail_msg("by %d x %d, value %d: %d, expected %g", fx, fy, i, to.pixels[i], (double)sum / (fx * fy));
+        }
+        image_free(&from);
+        image_free(&to);
+    }
+}
+
 /* As OpenCV does: enlarging by area is linear, halving is area. */
 static void the_kind_gives_way_where_opencv_has_it_so(void **state)
 {
@@ -135,6 +157,7 @@ int main(void)
         cmocka_unit_test(linear_takes_the_two_nearest_by_distance),
         cmocka_unit_test(linear_is_near_the_exact_value),
         cmocka_unit_test(area_is_the_mean_of_what_a_pixel_covers),
+        cmocka_unit_test(area_by_whole_factors_is_the_rounded_mean),
         cmocka_unit_test(the_kind_gives_way_where_opencv_has_it_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
