@@ -184,27 +184,57 @@ static void resize_image(input *in, const void *pixels, int image)
         }
 }
 
-/* A pixel of the picture that goes on: resized, or the caller's. */
-static inline float pixel(const input *i, const void *pixels, int image, int channel, int64_t y, int64_t x)
+/* Where a row of the map is read from: the value of channel c at column x is bytes[c][x * step], or floats. */
+enum { INPUT_CHANNELS = 12 };
+typedef struct row_source {
+    const uint8_t *bytes[INPUT_CHANNELS];
+    const float *floats[INPUT_CHANNELS];
+    int step;
+} row_source;
+
+static row_source find_row(const input *in, const void *pixels, int image, int y)
 {
-    if (i->resized) return i->resized[((int64_t)(image * 3 + channel) * i->height + y) * i->width + x];
-    return source(i, pixels, image, channel, y, x);
+    static const int row_of[4] = {0, 1, 0, 1}, column_of[4] = {0, 0, 1, 1}; /* of the groups of channels */
+    int groups = in->o.focus ? 4 : 1, scale = in->o.focus ? 2 : 1;
+    bool bytes = in->o.bytes && !in->resized;
+    row_source from = {.step = bytes ? 3 * scale : scale};
+    for (int c = 0; c < 3 * groups; c++) {
+        int64_t row = (int64_t)scale * y + row_of[c / 3], column = column_of[c / 3];
+        if (bytes)
+            from.bytes[c] =
+                (const uint8_t *)pixels + ((image * (int64_t)in->height + row) * in->width + column) * 3 + c % 3;
+        else
+            from.floats[c] = (in->resized ? in->resized : (const float *)pixels) +
+                             ((image * 3 + c % 3) * (int64_t)in->height + row) * in->width + column;
+    }
+    return from;
+}
+
+/* `channels` and `bytes` are constants, so that the loop over channels dissolves. */
+static inline __attribute__((always_inline)) void write_pixels(const input *in, const row_source *from, char *to,
+                                                               const int channels, const bool bytes)
+{
+    int64_t panel = (int64_t)in->out.height * in->out.width * in->block, at[INPUT_CHANNELS];
+    for (int c = 0; c < channels; c++) at[c] = c / in->block * panel + c % in->block;
+    for (int64_t x = 0; x < in->out.width; x++)
+        for (int c = 0; c < channels; c++) {
+            int64_t k = x * from->step;
+            put(to, in->o.bf16, at[c] + x * in->block, bytes ? in->unit[from->bytes[c][k]] : from->floats[c][k]);
+        }
 }
 
 static void write_row(const input *in, const void *pixels, int image, int y, char *to)
 {
-    static const int row_of[4] = {0, 1, 0, 1}, column_of[4] = {0, 0, 1, 1};
-    int groups = in->o.focus ? 4 : 1, scale = in->o.focus ? 2 : 1, channels = in->out.blocks * in->block;
-    int64_t panel = (int64_t)in->out.height * in->out.width * in->block;
-    for (int x = 0; x < in->out.width; x++)
-        for (int c = 0; c < channels; c++) {
-            int group = c / 3;
-            float value = group < groups ? pixel(in, pixels, image, c % 3, (int64_t)scale * y + row_of[group],
-                                                 (int64_t)scale * x + column_of[group])
-                                         : 0;
-            int64_t at = c / in->block * panel + ((int64_t)y * in->out.width + x) * in->block + c % in->block;
-            put(to, in->o.bf16, at, value);
-        }
+    row_source from = find_row(in, pixels, image, y);
+    bool bytes = in->o.bytes && !in->resized;
+    size_t value = in->o.bf16 ? 2 : 4, row = (size_t)in->out.width * (size_t)in->block * value;
+    to += (size_t)y * row;
+    for (int b = 0; b < in->out.blocks; b++) /* channels that only fill up a block are zero */
+        memset(to + (size_t)b * (size_t)in->out.height * row, 0, row);
+    if (in->o.focus && bytes) write_pixels(in, &from, to, INPUT_CHANNELS, true);
+    else if (in->o.focus) write_pixels(in, &from, to, INPUT_CHANNELS, false);
+    else if (bytes) write_pixels(in, &from, to, 3, true);
+    else write_pixels(in, &from, to, 3, false);
 }
 
 void input_run_image(input *i, const void *pixels, int image, char *arena)
