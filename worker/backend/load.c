@@ -9,8 +9,14 @@
 /* Beside the program; where `make install` puts them; above build/tests/ and build/tests/worker/train/. */
 static const char *const places[] = {"", "../lib/mendel/", "../", "../../../"};
 
+/* OpenMP's threads spin while they wait for their next piece of work: by default for some 15 ms, in which neither a thread that
+ * makes samples nor another process gets their core. Half a millisecond covers the gaps within a step; then they sleep. libgomp
+ * reads this when it is loaded; what the user has set stands. */
+static const char spins[] = "10000";
+
 static status load_from(const char *path, const backend_ops **out)
 {
+    if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", spins, 0);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) return FAIL(ERR_UNSUPPORTED, "cannot load %s: %s", path, dlerror());
     const backend_ops *ops = dlsym(library, BACKEND_SYMBOL);
