@@ -18,13 +18,23 @@ enum { CLASSES_MOST = 100000, LIST_BYTES_MOST = 1 << 30 };
 
 /* ---- reading the yaml ---- */
 
-/* A source's path as it can be opened: as given, else below `root`. The caller frees. */
-static char *resolve(const char *given, const char *root)
+/* Where relative paths start: the working directory and then a yaml's folder, or else a root and then the working directory. */
+typedef struct start {
+    const char *folder;
+    bool is_root;
+} start;
+
+/* A source's path as it can be opened. The caller frees. */
+static char *resolve(const char *given, const start *from)
 {
-    return fs_exists(given) ? text_copy(given) : path_join(root, given);
+    char *below = path_join(from->folder, given);
+    bool is_below = below && (from->is_root ? fs_exists(below) : !fs_exists(given));
+    if (!below || is_below) return below;
+    free(below);
+    return text_copy(given);
 }
 
-static status add_source(const yaml *file, const yaml_node *node, const char *root, const char *key, fs_names *sources)
+static status add_source(const yaml *file, const yaml_node *node, const start *root, const char *key, fs_names *sources)
 {
     const char *given;
     TRY(yaml_need_string(file, node, key, &given));
@@ -37,7 +47,7 @@ static status add_source(const yaml *file, const yaml_node *node, const char *ro
     return s;
 }
 
-static status read_sources(const yaml *file, const yaml_node *root_node, const char *root, data_yaml *out)
+static status read_sources(const yaml *file, const yaml_node *root_node, const start *root, data_yaml *out)
 {
     for (int split = 0; split < DATA_SPLITS; split++) {
         const char *key = split_keys[split];
@@ -76,7 +86,7 @@ static status read_classes(const yaml *file, const yaml_node *root, data_yaml *o
     return OK;
 }
 
-static status read_data_yaml(const yaml *file, const char *root, data_yaml *out)
+static status read_data_yaml(const yaml *file, const start *root, data_yaml *out)
 {
     const yaml_node *top = yaml_root(file);
     *out = (data_yaml){.path = text_copy(yaml_name(file))};
@@ -94,7 +104,8 @@ status data_yaml_read(const char *path, data_yaml *out)
     yaml *file;
     TRY(yaml_read(path, &file));
     char *folder = path_folder(path);
-    status s = folder ? read_data_yaml(file, folder, out) : FAIL(ERR_MEMORY, "out of memory");
+    start from = {folder, false};
+    status s = folder ? read_data_yaml(file, &from, out) : FAIL(ERR_MEMORY, "out of memory");
     free(folder);
     yaml_destroy(&file);
     return s;
@@ -105,7 +116,8 @@ status data_yaml_parse(const char *name, const char *yaml_text, const char *root
     *out = (data_yaml){0};
     yaml *file;
     TRY(yaml_parse(name, yaml_text, strlen(yaml_text), &file));
-    status s = read_data_yaml(file, root, out);
+    start from = {root, true};
+    status s = read_data_yaml(file, &from, out);
     yaml_destroy(&file);
     return s;
 }

@@ -27,7 +27,7 @@ typedef struct data_yaml {
 /* Read a data yaml. Errors name file and line: no train or val, nc not 1 or more, as many names as nc, a source that is
  * neither folder nor file. */
 status data_yaml_read(const char *path, data_yaml *out);
-/* The same from text, with relative paths tried from `root` ("" is the working directory) instead of the yaml's folder. */
+/* The same from text, with relative paths tried from `root` ("" is the working directory) and then from the working directory. */
 status data_yaml_parse(const char *name, const char *yaml_text, const char *root, data_yaml *out);
 void data_yaml_free(data_yaml *d);
 

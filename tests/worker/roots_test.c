@@ -67,6 +67,18 @@ static void no_path_leads_out_of_the_root(void **state)
     free(f.root);
 }
 
+/* What is of the same name in the working directory does not matter. */
+static void relative_paths_start_at_the_root(void **state)
+{
+    stage *s = *state;
+    far f = listen_afar(s);
+    stage_write(s, "set/images/train/another.jpg", "which would be a different data set");
+    start_afar(s, &f);
+    stage_greet(s);
+    finish(s);
+    free(f.root);
+}
+
 /* The check is the worker's own, whatever the coordinator thinks of it. */
 static void a_welcome_without_a_check_is_checked_all_the_same(void **state)
 {
@@ -191,6 +203,7 @@ int main(int argc, char **argv)
     if (argc > 1) cmocka_set_test_filter(argv[1]); /* one case, by name */
     const struct CMUnitTest cases[] = {
         CASE(no_path_leads_out_of_the_root),
+        CASE(relative_paths_start_at_the_root),
         CASE(a_welcome_without_a_check_is_checked_all_the_same),
         CASE(a_data_set_that_changes_later_is_checked_again),
         CASE(paths_from_elsewhere_are_not_opened),
