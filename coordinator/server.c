@@ -299,12 +299,17 @@ static int64_t time_to_wait(const server *s)
     return until > s->now_ms ? until - s->now_ms : 0;
 }
 
+static void take_time(server *s)
+{
+    s->now_ms = clock_ms();
+    s->wall_ms = clock_wall_ms();
+}
+
 static void wait_for_message(server *s)
 {
     zmq_pollitem_t item = {zsock_resolve(s->socket), 0, ZMQ_POLLIN, 0};
     zmq_poll(&item, 1, (long)time_to_wait(s));
-    s->now_ms = clock_ms();
-    s->wall_ms = clock_wall_ms();
+    take_time(s);
 }
 
 /* ---- the turn ---- */
@@ -334,12 +339,15 @@ static status turn(server *s)
 
 /* ---- the end ---- */
 
-/* Go on answering until the workers have left: they hear that the run is over, or hand over what they have. */
-static status say_farewell(server *s, local_workers *workers, int64_t most_ms)
+/* Go on answering until the workers have left: they hear that the run is over, or hand over what they have. Whoever may not have
+ * found us yet is waited for until `least_ms` have passed. */
+static status say_farewell(server *s, local_workers *workers, int64_t least_ms, int64_t most_ms)
 {
-    int64_t until = s->now_ms + most_ms;
+    int64_t from = s->now_ms;
     const char *why;
-    while (s->now_ms < until && (fleet_welcome_count(&s->fleet) || (workers && local_alive(workers)))) {
+    while (s->now_ms < from + most_ms &&
+           (s->now_ms < from + least_ms || fleet_welcome_count(&s->fleet) || (workers && local_alive(workers)))) {
+        if (least_ms && signals_seen() != SIGNAL_NONE) break;
         wait_for_message(s);
         TRY(turn(s));
         if (workers) local_look_after(workers, s->now_ms, &why);
@@ -347,13 +355,28 @@ static status say_farewell(server *s, local_workers *workers, int64_t most_ms)
     return OK;
 }
 
+/* A coordinator that was killed while its workers were leaving knows none of them when it is started again: they look for it, and
+ * would wait for long if it did not stay for a lease time. The store says whether that is so. */
+static status end_finished(server *s, local_workers *workers)
+{
+    int64_t told, goal = s->run->ledger_options.generations;
+    TRY(store_get_int(s->run->store, "farewell", 0, &told));
+    bool again = told != goal && !s->served;
+    if (workers) local_stop(workers, 0);
+    if (again) log_info("the run is finished; waiting for workers that may not know");
+    TRY(say_farewell(s, workers, again ? s->o.lease_ms : 0, again ? s->o.lease_ms + farewell_ms : farewell_ms));
+    if (told == goal) return OK;
+    TRY(store_set_int(s->run->store, "farewell", goal));
+    return store_commit(s->run->store);
+}
+
 static status end_workers(server *s, local_workers *workers, server_end end)
 {
-    signals_wish wish = signals_seen();
-    int64_t most_ms = end == SERVER_FINISHED || !workers ? farewell_ms : wish == SIGNAL_YIELD ? grace_ms : interrupt_ms;
-    if (workers) local_stop(workers, end == SERVER_FINISHED ? 0 : wish == SIGNAL_YIELD ? SIGTERM : SIGINT);
-    if (end == SERVER_FINISHED || workers) TRY(say_farewell(s, workers, most_ms));
-    return OK;
+    if (end == SERVER_FINISHED) return end_finished(s, workers);
+    if (!workers) return OK;
+    bool yields = signals_seen() == SIGNAL_YIELD;
+    local_stop(workers, yields ? SIGTERM : SIGINT);
+    return say_farewell(s, workers, 0, yields ? grace_ms : interrupt_ms);
 }
 
 static bool has_ended(const server *s, server_end *end)
@@ -367,8 +390,10 @@ static bool has_ended(const server *s, server_end *end)
 status server_run(server *s, local_workers *workers, server_end *end)
 {
     const char *why;
+    take_time(s);
     s->report_due = true; /* imported rows, or what a killed coordinator did not write */
     while (!has_ended(s, end)) {
+        s->served = true;
         wait_for_message(s);
         TRY(turn(s));
         if (workers && !local_look_after(workers, s->now_ms, &why) && !fleet_welcome_count(&s->fleet))

@@ -27,6 +27,7 @@ struct server {
     reply *replies;
     size_t reply_count, reply_room;
 
+    bool served;             /* this process has led the run while it was not finished */
     bool paused, full;       /* by a person; because the disk is full */
     int64_t now_ms, wall_ms; /* of this turn */
     int64_t try_disk_ms, look_at_store_ms, report_ms, plot_ms, view_ms;
