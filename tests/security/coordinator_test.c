@@ -267,7 +267,7 @@ static void a_flood_does_not_keep_others_waiting(void **state)
         print_message("flood %d: %ld messages, %lld ms to wait, %lld before; %lld MB more\n", kind, (long)f.sent,
                       (long long)busy, (long long)calm, (long long)(scene_memory(s) - memory) >> 20);
         assert_true(f.flows);
-        assert_true(busy <= 4 * calm + 200 * s->slower);
+        assert_true(busy <= 10 * calm + 1000 * s->slower); /* a machine may have other things to do as well */
     }
     assert_true(scene_printed(s, "more messages than a worker needs") || scene_printed(s, "more greetings"));
     assert_true(scene_memory(s) - memory < (int64_t)s->slower * 200 << 20);
