@@ -365,7 +365,7 @@ static status end_finished(server *s, local_workers *workers)
     if (workers) local_stop(workers, 0);
     if (again) log_info("the run is finished; waiting for workers that may not know");
     TRY(say_farewell(s, workers, again ? s->o.lease_ms : 0, again ? s->o.lease_ms + farewell_ms : farewell_ms));
-    if (told == goal) return OK;
+    if (told == goal || fleet_welcome_count(&s->fleet)) return OK; /* somebody has not heard it */
     TRY(store_set_int(s->run->store, "farewell", goal));
     return store_commit(s->run->store);
 }
