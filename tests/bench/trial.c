@@ -200,6 +200,13 @@ static void finish(trial *t)
 static status hear(trial *t, const trainer_message *m)
 {
     double now = clock_seconds() - t->started;
+    static const char *const names[TRAINER_KINDS] = {[TRAINER_HELLO] = "hello",
+                                                     [TRAINER_ITERATION] = "iteration",
+                                                     [TRAINER_EPOCH] = "epoch",
+                                                     [TRAINER_DONE] = "done"};
+    if (t->order->lines && names[m->kind])
+        printf("    %7.3f  (%s, epoch %lld, batch %lld)\n", now, names[m->kind], (long long)m->epoch,
+               (long long)m->step);
     switch (m->kind) {
     case TRAINER_HELLO: t->times->hello = now; break;
     case TRAINER_ITERATION:
