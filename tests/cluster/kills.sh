@@ -60,7 +60,7 @@ check "... and its candidate was tried again" yields crash \
 
 # ---- frozen ----
 
-coordinate frozen $task $long_training --generations 6 --lease $((2 * slower))
+coordinate frozen $task $long_training --generations 6 --lease $short_lease
 work e frozen; e=$worker
 work f frozen; f=$worker
 wait_for 60 has_done frozen 1
@@ -76,7 +76,7 @@ check "... the worker, thawed, ends with 0" [ $code -eq 0 ]
 finish $f
 complete "after the frost" frozen 6
 
-coordinate stalled $task $long_training --generations 3 --stall-timeout $((3 * slower))
+coordinate stalled $task $long_training --generations 3 --stall-timeout $stall
 work g stalled; g=$worker
 wait_for 60 has_done stalled 1
 wait_for 60 trains $g g
@@ -89,5 +89,24 @@ check "... the stall is recorded, and its candidate was tried again" yields stal
     "select count(*) from attempts a join candidates c on c.number = a.candidate where a.reason = 'stall' and c.state = 'done' and c.attempts = 2" 1
 finish $g
 check "no process is left" none_left
+
+# ---- a worker that cannot hear that the run is over ----
+
+coordinate late $task $long_training --generations 3 --lease $short_lease
+work h late; h=$worker
+work i late; i=$worker
+wait_for 60 has_done late 1
+wait_for 60 trains $h h
+kill -STOP $h
+finish $coordinator
+check "a run ends without the worker that is frozen" [ $code -eq 0 ]
+finish $i
+kill -CONT $h
+coordinate late $task $long_training --generations 3 --lease $short_lease
+finish $h 30
+check "... which hears that it is over when the command is given again" [ $code -eq 0 ]
+finish $coordinator
+check "... and then the coordinator ends at once" [ $code -eq 0 ]
+complete "after the late one" late 3
 
 theme_end
