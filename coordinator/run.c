@@ -215,9 +215,32 @@ status run_reload(run *r, int64_t now_ms)
     return OK;
 }
 
+/* Where a part of the hyps evolves, hyp_evolved.yaml has that part; this one can be trained with. */
+static status write_whole_hyps(const run *r)
+{
+    const population *p = ledger_population(r->ledger);
+    const member *best = NULL;
+    if (!p->count || spec_evolves_all(&r->spec)) return OK;
+    for (size_t i = 0; i < p->count; i++)
+        if (!best || member_fitness(p, &p->members[i]) > member_fitness(p, best)) best = &p->members[i];
+    double whole[HYP_COUNT];
+    hyp_space trained;
+    text yaml = {0};
+    hyp_space_default(&trained);
+    spec_whole_hyps(&r->spec, best->hyps, whole);
+    hyp_write(&yaml, &trained, whole);
+    char *path = path_join(r->folder, spec_best_file(&r->spec));
+    status s = path ? text_status(&yaml) : FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) s = fs_write(path, yaml.bytes, yaml.length);
+    text_free(&yaml);
+    free(path);
+    return s;
+}
+
 status run_report(const run *r, bool plot)
 {
     TRY(report_write(ledger_population(r->ledger), r->folder));
+    TRY(write_whole_hyps(r));
     if (!plot) return OK;
     char *path = path_join(r->folder, "evolve.png");
     status s = path ? report_plot(ledger_population(r->ledger), path) : FAIL(ERR_MEMORY, "out of memory");

@@ -38,7 +38,7 @@ void run_close(run *r);
 
 /* Read the ledger again from the store, after a commit that failed. */
 status run_reload(run *r, int64_t now_ms);
-/* Write evolve.txt and hyp_evolved.yaml; with `plot` evolve.png too. */
+/* Write evolve.txt and hyp_evolved.yaml (and hyp_best.yaml where a part of the hyps evolves); with `plot` evolve.png too. */
 status run_report(const run *r, bool plot);
 
 /* RUN, from --run, --name and the working directory; the caller frees. For commands on a folder, too. */

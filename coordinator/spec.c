@@ -29,6 +29,32 @@ void spec_free(run_spec *spec)
     }
 }
 
+/* ---- a part of the hyps ---- */
+
+bool spec_evolves_all(const run_spec *spec)
+{
+    hyp_space trained;
+    hyp_space_default(&trained);
+    for (size_t i = 0; i < trained.count; i++)
+        if (hyp_find(&spec->space, trained.rows[i].key) < 0) return false;
+    return true;
+}
+
+void spec_whole_hyps(const run_spec *spec, const double *hyps, double *whole)
+{
+    hyp_space trained;
+    hyp_space_default(&trained);
+    for (size_t i = 0; i < trained.count; i++) {
+        int row = hyp_find(&spec->space, trained.rows[i].key);
+        whole[i] = row < 0 ? spec->hyps[i] : hyps[row];
+    }
+}
+
+const char *spec_best_file(const run_spec *spec)
+{
+    return spec_evolves_all(spec) ? "hyp_evolved.yaml" : "hyp_best.yaml";
+}
+
 /* ---- from the command line ---- */
 
 static status copy_train_options(const train_options *from, train_options *to)

@@ -43,4 +43,11 @@ status spec_save_settled(store *s, const run_spec *spec);
 status spec_compare(const run_spec *kept, const run_spec *asked);
 void spec_free(run_spec *spec);
 
+/* Does the space have every hyperparameter of the trainer? With --meta it may have a part of them. */
+bool spec_evolves_all(const run_spec *spec);
+/* A whole set of hyps: the run's, with those of the space in their places. HYP_COUNT values. */
+void spec_whole_hyps(const run_spec *spec, const double *hyps, double *whole);
+/* The file in a run folder that has the best hyps as `train --hyp` takes them. */
+const char *spec_best_file(const run_spec *spec);
+
 #endif

@@ -235,6 +235,13 @@ static void a_smaller_space_evolves_a_part(void **state)
     assert_string_equal(out.space.rows[0].key, "momentum");
     assert_true(out.base[0] == 0.937 && out.base[1] == 0.01); /* of hyp.scratch; limits come at breeding */
     assert_true(out.hyps[HYP_obj] == 1.0);
+    double whole[HYP_COUNT];
+    spec_whole_hyps(&out, (double[]){0.7, 0.02}, whole);
+    assert_true(whole[HYP_momentum] == 0.7 && whole[HYP_lr0] == 0.02 && whole[HYP_obj] == 1.0);
+    assert_string_equal(spec_best_file(&out), "hyp_best.yaml");
+    spec_free(&out);
+    must_make(t, "", &out);
+    assert_string_equal(spec_best_file(&out), "hyp_evolved.yaml");
     spec_free(&out);
 }
 

@@ -96,7 +96,7 @@ status view_train_command(const run_spec *spec, const char *folder, text *out)
     const train_options *run = &spec->train;
     train_options plain = {0};
     option_section section = train_section(&plain, NULL);
-    char *trainer = find_trainer(), *hyps = path_join(folder, "hyp_evolved.yaml");
+    char *trainer = find_trainer(), *hyps = path_join(folder, spec_best_file(spec));
     status s = trainer && hyps ? options_defaults(&section, 1) : FAIL(ERR_MEMORY, "out of memory");
     if (s == OK) s = make_plain_options(run, &plain);
     if (s == OK) {
