@@ -107,7 +107,10 @@ static void another_workers_id_and_session_cannot_be_taken(void **state)
     strcpy(thief->worker, owner->worker); /* the id, which an outsider would have to guess */
     guest_hello(thief, false);
     expect_refused(thief, MENDEL__REFUSED_REASON__REFUSED_KEY, "another key");
-    thief->ids = owner->ids; /* the session */
+    thief->ids = owner->ids; /* the session, with the worker's id and with an own one */
+    guest_hello(thief, false);
+    expect_refused(thief, MENDEL__REFUSED_REASON__REFUSED_KEY, "another key");
+    strcpy(thief->worker, "0123456789abcdef0123456789abcdef");
     guest_hello(thief, false);
     expect_refused(thief, MENDEL__REFUSED_REASON__REFUSED_KEY, "another key");
     guest_ask(thief, 0);
@@ -212,6 +215,8 @@ static void *run_flood(void *state)
     for (size_t i = 0; i < HELD; i++) held[i] = (token){(int64_t)i + 1, 7, 1};
     guest *g = guest_create(f->scene, f->keys);
     guest_greet(g);
+    g->careless = true;
+    zsock_set_sndtimeo(g->socket, 100);
     while (!f->stop) {
         switch (f->kind) {
         case FLOOD_HEARTBEATS: guest_heartbeat(g, held, HELD); break;

@@ -56,6 +56,7 @@ typedef struct guest {
     char worker[WIRE_ID_ROOM]; /* its routing id too */
     const char *host;          /* that it says it is */
     int64_t slots;
+    bool careless;      /* what cannot be sent is not missed */
     uint64_t number;    /* of its last request */
     envelope *welcomed; /* the last Welcome */
 } guest;
