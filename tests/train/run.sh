@@ -34,7 +34,7 @@ cp "$here/tiny.yaml" . || exit 2
 
 # train OPTION...: in one thread, in fp32, with everything above; its output in `output`, its exit status is returned.
 train() {
-    timeout 60 "$programs/train" --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 \
+    timeout 300 "$programs/train" --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 \
         --epochs 3 --threads 1 --precision fp32 "$@" >output 2>&1
 }
 
@@ -72,7 +72,7 @@ check "... named after it" [ -s whole/exp1_trial/weights/last_trial.pt -a -s who
 
 evaluate() {
     weights=$1; shift
-    timeout 60 "$programs/train" --task val --data data/shapes.yaml --weights "$weights" --img-size 64 --threads 1 "$@" >output 2>&1
+    timeout 300 "$programs/train" --task val --data data/shapes.yaml --weights "$weights" --img-size 64 --threads 1 "$@" >output 2>&1
 }
 check "its weights can be evaluated" evaluate whole/exp0/weights/best.pt --verbose
 check "... with a line for all classes" grep -Eq '^ +all +8 +[0-9]+ ' output
@@ -166,7 +166,7 @@ check "another seed gives others" [ "$(cat seed2/exp0/results.txt)" != "$(cat wh
 
 # ---- interrupted ----
 
-resume() { timeout 60 "$programs/train" --resume "$@" >output 2>&1; }
+resume() { timeout 300 "$programs/train" --resume "$@" >output 2>&1; }
 
 # interrupt SIGNAL LOGDIR: send the signal to a training of 40 epochs once it has finished two.
 interrupt() {
