@@ -19,7 +19,7 @@ enum { MESSAGES_A_TURN = 256 };
 static const int64_t report_every_ms = 200, plot_every_ms = 30000, try_disk_every_ms = 1000, look_every_ms = 1000;
 /* A connection that breaks without a word is noticed by the system, not only by silence: after idle_s + probes * between_s; one that
  * does not read what it was sent is closed after stuck_ms. */
-static const int handshake_ms = 5000, idle_s = 60, between_s = 15, probes = 4, stuck_ms = 30000;
+static const int handshake_ms = 5000, backlog = 1024, idle_s = 60, between_s = 15, probes = 4, stuck_ms = 30000;
 /* How long workers have at the end: to hear that the run is over, to hand over what they have. */
 static const int64_t farewell_ms = 5000, grace_ms = 30000, interrupt_ms = 6000;
 
@@ -39,6 +39,7 @@ static void limit_socket(zsock_t *socket)
     zsock_set_rcvhwm(socket, LIMIT_QUEUE_IN);
     zsock_set_sndhwm(socket, LIMIT_QUEUE_OUT);
     zsock_set_handshake_ivl(socket, handshake_ms);
+    zsock_set_backlog(socket, backlog); /* all workers may come back at once */
     zsock_set_tcp_keepalive(socket, 1);
     zsock_set_tcp_keepalive_idle(socket, idle_s);
     zsock_set_tcp_keepalive_intvl(socket, between_s);

@@ -70,6 +70,30 @@ static bool lies_below(const char *path, const char *root)
     return !strncmp(path, root, length) && (path[length] == '/' || !path[length]);
 }
 
+static status check_path(const char *path, const char *root)
+{
+    char *whole = path_real(path);
+    if (!whole) return FAIL(fs_status_of_errno(errno), "cannot read %s: %s", path, strerror(errno));
+    bool inside = lies_below(whole, root);
+    free(whole);
+    return inside ? OK
+                  : FAIL(ERR_REFUSED, "the run's data set names %s, which is not below the data root %s (--data-root)",
+                         path, root);
+}
+
+/* A list is taken by its word: pictures that it names elsewhere are elsewhere. (Links in a folder are its owner's own doing.) */
+static status check_list(const data_yaml *d, data_split split, char *list, const char *root)
+{
+    data_yaml alone = {.path = d->path};
+    fs_names images;
+    alone.sources[split] = (fs_names){&list, 1, 1};
+    TRY(data_yaml_images(&alone, split, &images));
+    status s = OK;
+    for (size_t i = 0; s == OK && i < images.count; i++) s = check_path(images.names[i], root);
+    fs_names_free(&images);
+    return s == OK ? OK : status_context(s, "%s", list);
+}
+
 static status stay_inside(const data_yaml *d, const char *root)
 {
     char *whole_root = path_real(*root ? root : ".");
@@ -77,11 +101,9 @@ static status stay_inside(const data_yaml *d, const char *root)
     status s = OK;
     for (int split = 0; split < DATA_SPLITS; split++)
         for (size_t i = 0; s == OK && i < d->sources[split].count; i++) {
-            char *whole = path_real(d->sources[split].names[i]);
-            if (!whole || !lies_below(whole, whole_root))
-                s = FAIL(ERR_REFUSED, "the run's data set names %s, which is not below the data root %s (--data-root)",
-                         d->sources[split].names[i], whole_root);
-            free(whole);
+            char *source = d->sources[split].names[i];
+            s = check_path(source, whole_root);
+            if (s == OK && !fs_is_folder(source)) s = check_list(d, (data_split)split, source, whole_root);
         }
     free(whole_root);
     return s;

@@ -16,7 +16,7 @@ typedef struct check check;
 typedef struct check_request {
     const char *data_yaml; /* text; "": no data set is to be looked at */
     const char *data_root; /* where its relative paths start */
-    bool inside;           /* every source must lie below data_root */
+    bool inside;           /* every source, and every picture of a list, must lie below data_root */
     const char *hash;      /* of a file that is needed: weights or a checkpoint; "": none */
     const char *hint;      /* where it may lie; "": nowhere but the cache */
     const char *fetched; /* where it has just been fetched to: moved into the cache if the hash agrees, else removed */

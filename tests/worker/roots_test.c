@@ -67,6 +67,28 @@ static void no_path_leads_out_of_the_root(void **state)
     free(f.root);
 }
 
+static void no_list_leads_out_of_the_root(void **state)
+{
+    stage *s = *state;
+    far f = listen_afar(s);
+    char *outside = stage_path(s, "outside/images/secret.jpg");
+    text list = {0};
+    text_add(&list, "./set/images/train/a.jpg\n%s\n", outside);
+    stage_write(s, "root/list.txt", list.bytes);
+    s->told_data = data_of("list.txt");
+    start_afar(s, &f);
+    expect_and_free(s, BODY(HELLO));
+    stage_welcome(s, true);
+    expect_end(s, 1, "secret.jpg, which is not below the data root");
+    stage_write(s, "root/list.txt", "./set/images/train/a.jpg\n./set/images/train/b.jpg\n");
+    start_afar(s, &f);
+    stage_greet(s);
+    finish(s);
+    text_free(&list);
+    free(outside);
+    free(f.root);
+}
+
 /* What is of the same name in the working directory does not matter. */
 static void relative_paths_start_at_the_root(void **state)
 {
@@ -203,6 +225,7 @@ int main(int argc, char **argv)
     if (argc > 1) cmocka_set_test_filter(argv[1]); /* one case, by name */
     const struct CMUnitTest cases[] = {
         CASE(no_path_leads_out_of_the_root),
+        CASE(no_list_leads_out_of_the_root),
         CASE(relative_paths_start_at_the_root),
         CASE(a_welcome_without_a_check_is_checked_all_the_same),
         CASE(a_data_set_that_changes_later_is_checked_again),
