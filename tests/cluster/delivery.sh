@@ -51,7 +51,7 @@ complete "the same command goes on" killed 4
 # ---- between spool and acknowledgement ----
 
 # A frozen coordinator acknowledges nothing, so the result stays in the worker's spool when that is killed.
-coordinate deliver $warm_task $long_training --generations 3 --lease $((4 * slower))
+coordinate deliver $warm_task $long_training --generations 3 --lease $lease
 wait_for 30 listening deliver.log
 work h deliver; h=$worker
 wait_for 60 trains $h h
@@ -61,7 +61,7 @@ spooled() { [ -n "$(find h.spool -name 'delivery-*')" ]; }
 check "a result goes into the spool" wait_for 60 spooled
 kill9 $h
 kill9 $coordinator
-coordinate deliver $warm_task $long_training --generations 3 --lease $((4 * slower))
+coordinate deliver $warm_task $long_training --generations 3 --lease $lease
 work h deliver; h=$worker
 finish $coordinator
 check "both killed before the acknowledgement: the run completes" [ $code -eq 0 ]
@@ -74,7 +74,7 @@ check "... it counts as the attempt that it was" yields deliver "select epoch fr
 check "... and the spool is empty" [ -z "$(find h.spool -name 'delivery-*')" ]
 
 # The same with a coordinator that lives on, and may have seen the result before its worker died.
-coordinate again $warm_task $long_training --generations 3 --lease $((4 * slower))
+coordinate again $warm_task $long_training --generations 3 --lease $lease
 wait_for 30 listening again.log
 work i again; i=$worker
 wait_for 60 trains $i i

@@ -30,7 +30,7 @@ kill9 $c
 work c long; c=$worker # the same spool: the same worker
 wait_for 120 has_done long 180
 kill -STOP $b
-sleep $((5 * slower)) # longer than a lease
+sleep $((lease + 1))
 kill -CONT $b
 
 wait_for 120 has_done long 220

@@ -170,7 +170,7 @@ on_disk size=64k true
 finish $started
 if [ $code -eq 0 ]; then
     : >disk.log
-    on_disk size=1m "$programs/coordinator" --run disk/full $warm_task --generations 8
+    on_disk size=1m "$programs/coordinator" --run disk/full $warm_task $long_training --generations 8
     full=$started
     inside() { nsenter -t $full -m "$@"; }
     full_has() { [ "$(inside "$programs/tests/cluster/history" "$folder/disk/full" select "select count(*) from candidates where state = 'done'")" -ge "$1" ] 2>/dev/null; }
@@ -178,13 +178,14 @@ if [ $code -eq 0 ]; then
     start m.log "$programs/worker" --cpu 1 --spool m.spool --coordinator "$(sed -n 's/.*workers connect to //p' disk.log)"
     m=$started
     wait_for 60 full_has 2
+    wait_for 60 trains $m m
     inside dd if=/dev/zero of="$folder/disk/filler" bs=4k >/dev/null 2>&1
-    check "a full disk holds a run up" wait_for 30 grep -q 'until there is space' disk.log
+    check "a full disk holds a run up" wait_for 30 logged disk.log 'until there is space'
     full_has 7
     check "... before it is through" [ $? -ne 0 ]
     check "... and its worker waits" wait_for 30 eval '[ "$(find m.spool -name "delivery-*")" ]'
     inside rm "$folder/disk/filler"
-    check "... with space again it goes on by itself" wait_for 30 grep -q 'space again' disk.log
+    check "... with space again it goes on by itself" wait_for 30 logged disk.log 'space again'
     finish $full
     check "... to its end" [ $code -eq 0 ]
     complete "after the full disk" kept/full 8

@@ -13,10 +13,10 @@ mkdir -p "$HOME" "$XDG_STATE_HOME" "$XDG_CACHE_HOME"
 mkdir -p -m 700 "$XDG_RUNTIME_DIR"
 passed=0 failed=0
 : >output
-if grep -q __tsan_init "$programs/worker"; then slower=10
-elif grep -q __asan_init "$programs/worker"; then slower=4
-else slower=1; fi
-patience=$((60 * slower))
+# Deadlines are multiplied; leases and the like, which some cases have to wait out, are longer than the slowest turn of a program.
+if grep -q __tsan_init "$programs/worker"; then slower=10 lease=12 short_lease=8 stall=15
+elif grep -q __asan_init "$programs/worker"; then slower=4 lease=6 short_lease=3 stall=5
+else slower=1 lease=4 short_lease=2 stall=3; fi
 
 # ---- checks: one line each ----
 
@@ -106,10 +106,10 @@ trap 'exit 130' INT TERM HUP
 
 # The task of most runs: candidates of some 100 ms. Options given later win.
 task="--data $stage/data/shapes.yaml --cfg $stage/tiny.yaml --weights= --img-size 64 --batch-size 8 --epochs 1 --threads 1
-    --precision fp32 --noautoanchor --heartbeat 0.5 --lease $((4 * slower))"
+    --precision fp32 --noautoanchor --heartbeat 0.5 --lease $lease"
 # The same from trained weights, so that results are not 0.
 warm_task="--data $stage/data/shapes.yaml --weights $stage/base.pt --img-size 64 --batch-size 8 --epochs 1 --threads 1
-    --precision fp32 --noautoanchor --heartbeat 0.5 --lease $((4 * slower))"
+    --precision fp32 --noautoanchor --heartbeat 0.5 --lease $lease"
 # Long enough to be met in mid-training.
 long_training="--epochs $((slower > 1 ? 20 : 40))"
 
@@ -159,7 +159,8 @@ has_done() { [ "$(done_count "$1")" -ge "$2" ] 2>/dev/null; }
 leased_count() { select_from "$1" "select count(*) from attempts where state = 'leased'" 2>/dev/null; }
 # yields RUN SQL VALUE: what the query says.
 yields() { [ "$(select_from "$1" "$2" 2>&1)" = "$3" ] || { echo "$2: $(select_from "$1" "$2" 2>&1)"; return 1; }; }
-listening() { [ -e "$1" ] && grep -q 'workers connect to' "$1"; }
+logged() { grep -qs "$2" "$1"; }
+listening() { logged "$1" 'workers connect to'; }
 
 # complete NAME RUN N: the run has ended with exactly N, and its history, evolve.txt and children hold together.
 complete() {

@@ -23,7 +23,7 @@ wait_for 30 listening head/run.log
 check "a coordinator listens on a TCP port" listening head/run.log
 mv head/start.pt head/moved.pt # a path that a worker on another machine could not read either
 work_over_tcp n; n=$worker
-wait_for 30 grep -q 'welcome to run' n.log
+wait_for 30 logged n.log 'welcome to run'
 sleep 0.5
 check "a worker cannot train without the weights" yields head/run "select count(*) from attempts" 0
 mv head/moved.pt head/start.pt
@@ -59,7 +59,7 @@ check "... its worker ends with 0" [ $code -eq 0 ]
 coordinate slots $task --generations 6
 wait_for 30 listening slots.log
 work q slots --slots 3; q=$worker
-wait_for 30 grep -q 'welcome to run' q.log
+wait_for 30 logged q.log 'welcome to run'
 : >output
 start output "$programs/worker" --cpu 1 --run slots --spool q.spool
 finish $started

@@ -29,13 +29,13 @@ for theme; do
     sh "$here/$theme.sh" "$programs" "$folder/$theme" "$folder/stage" >"$folder/$theme.log" 2>&1 &
     themes="$themes $!"
 done
-passed=0 failed=0
+passed=0 failed=0 started=$(date +%s)
 for theme; do
     pid=${themes# } pid=${pid%% *}
     wait "$pid"
     themes=${themes# } themes=${themes#"$pid"}
     counts=$(tail -n 1 "$folder/$theme.log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
-    echo "---- $theme"
+    echo "---- $theme, after $(($(date +%s) - started)) s"
     sed '$d' "$folder/$theme.log"
     if [ -z "$counts" ]; then
         tail -n 1 "$folder/$theme.log"

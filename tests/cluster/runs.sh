@@ -114,9 +114,9 @@ coordinate halted $warm_task --generations 6; halted=$coordinator
 wait_for 30 listening halted.log
 "$programs/coordinator" pause --run halted >output 2>&1
 check "a run is paused" [ $? -eq 0 ]
-wait_for 10 grep -q 'paused: nothing new' halted.log
+wait_for 10 logged halted.log 'paused: nothing new'
 work r halted
-wait_for 20 grep -q 'welcome to run' r.log
+wait_for 20 logged r.log 'welcome to run'
 sleep 1 # long enough for several requests: nothing can be waited for when nothing is to happen
 check "... nothing is handed out" yields halted "select count(*) from attempts" 0
 "$programs/coordinator" resume --run halted >output 2>&1
