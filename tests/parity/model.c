@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/text.h"
+#include "tests/parity/checkpoints.h"
 #include "tests/parity/network.h"
 
 /* ---- the table of layers ---- */
@@ -288,10 +289,7 @@ static void run_model(parity *p, const char *name)
         inputs++;
     }
     for (size_t i = 0; i < inside->count; i++)
-        if (text_ends_with(inside->names[i], ".pt")) {
-            path = parity_name(p, "model/%s/%s", name, inside->names[i]);
-            parity_not_yet(p, path, "pickled models of the reference");
-        }
+        if (text_ends_with(inside->names[i], ".pt")) checkpoints_weights(p, name, inside->names[i]);
 }
 
 void parity_model(parity *p)

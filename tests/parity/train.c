@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/parity/checkpoints.h"
 #include "tests/parity/network.h"
 #include "worker/loss/detection.h"
 #include "worker/train/learner.h"
@@ -315,12 +316,7 @@ void parity_train(parity *p)
     for (size_t i = 0; i < inside->count; i++) {
         const char *folder = parity_name(p, "train/%s", inside->names[i]);
         if (!strcmp(inside->names[i], "checkpoint")) {
-            const fs_names *files = parity_list(p, folder);
-            for (size_t k = 0; k < files->count; k++) {
-                const char *path = parity_name(p, "%s/%s", folder, files->names[k]);
-                parity_not_yet(p, path, "the reference's own checkpoints");
-                parity_not_yet(p, parity_name(p, "%s/samples.npy", path), "the reference's own checkpoints");
-            }
+            checkpoints_training(p, folder);
             continue;
         }
         const char *path = parity_name(p, "%s/iterations.json", folder);

@@ -64,6 +64,7 @@ status pt_number(pt_file *f, const pickle_value *v, const char *what, double *ou
 typedef struct pt_entry {
     char *name; /* model.0.conv.conv.weight */
     pt_tensor tensor;
+    bool parameter; /* of a module; false for buffers, and for all of a plain dictionary */
 } pt_entry;
 
 typedef struct pt_state {

@@ -5,6 +5,7 @@
 #include "common/array.h"
 #include "common/text.h"
 #include "worker/model/pt_inner.h"
+#include "worker/model/pt_model.h"
 
 enum { MODULE_DEPTH = 64, MODULES_MOST = 1 << 16 };
 
@@ -16,7 +17,8 @@ typedef struct walk {
     int modules; /* seen so far: shared ones could make a few bytes of pickle stand for any number */
 } walk;
 
-static status add_tensors(walk *w, const pickle_value *group, const pickle_value *left_out, const char *prefix)
+static status add_tensors(walk *w, const pickle_value *group, bool parameters, const pickle_value *left_out,
+                          const char *prefix)
 {
     for (size_t i = 0; group && group->keys && i < group->count; i++) {
         const char *name = pickle_string(group->keys[i]);
@@ -30,6 +32,7 @@ static status add_tensors(walk *w, const pickle_value *group, const pickle_value
         TRY(array_room(&w->out->entries, &w->out->room, w->out->count + 1));
         pt_entry *entry = &w->out->entries[w->out->count];
         TRY(pt_tensor_of(w->f, group->items[i], &entry->tensor));
+        entry->parameter = parameters;
         text full = {0};
         text_add(&full, "%s%s", prefix, name);
         entry->name = text_take(&full);
@@ -45,8 +48,9 @@ static status add_module(walk *w, const pickle_value *module, const char *prefix
     if (depth == MODULE_DEPTH || ++w->modules > MODULES_MOST)
         return FAIL(ERR_FORMAT, "%s: modules nested deeper than %d, or more than %d of them", w->f->path, MODULE_DEPTH,
                     MODULES_MOST);
-    TRY(add_tensors(w, pickle_get(module, "_parameters"), NULL, prefix));
-    TRY(add_tensors(w, pickle_get(module, "_buffers"), pickle_get(module, "_non_persistent_buffers_set"), prefix));
+    const pickle_value *not_saved = pickle_get(module, "_non_persistent_buffers_set");
+    TRY(add_tensors(w, pickle_get(module, "_parameters"), true, NULL, prefix));
+    TRY(add_tensors(w, pickle_get(module, "_buffers"), false, not_saved, prefix));
     const pickle_value *inside = pickle_get(module, "_modules");
     status s = OK;
     for (size_t i = 0; s == OK && inside && inside->keys && i < inside->count; i++) {
@@ -65,8 +69,8 @@ status pt_state_of(const pt_file *f, const pickle_value *model, pt_state *out)
 {
     *out = (pt_state){0};
     walk w = {f, out, 0};
-    if (model && model->kind == PICKLE_OBJECT && pickle_get(model, "_modules")) return add_module(&w, model, "", 0);
-    if (model && model->kind == PICKLE_DICT) return add_tensors(&w, model, NULL, "");
+    if (pt_is_module(model)) return add_module(&w, model, "", 0);
+    if (model && model->kind == PICKLE_DICT) return add_tensors(&w, model, false, NULL, "");
     return FAIL(ERR_FORMAT, "%s: a model, or a dictionary of its tensors, was expected", f->path);
 }
 

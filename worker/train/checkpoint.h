@@ -63,10 +63,13 @@ typedef struct checkpoint_optimizer {
 typedef struct checkpoint {
     int64_t epoch;
     double best_fitness;
-    const char *training_results; /* NULL: None */
-    const char *yaml;             /* NULL: not there */
-    const char *const *names;     /* of the classes: heads.classes of them, or NULL */
-    detect_parameters heads;      /* no levels: not there */
+    const char *training_results;  /* NULL: None */
+    const char *yaml;              /* NULL: not there */
+    const char *const *names;      /* of the classes: heads.classes of them, or NULL */
+    detect_parameters heads;       /* no levels: not there */
+    const checkpoint_number *hyps; /* hyperparameters, as the reference's model carries them */
+    size_t hyp_count;
+    bool is_object; /* of a loaded one: its model was pickled as the reference's object */
     checkpoint_arrays model;
     bool has_optimizer;
     checkpoint_optimizer optimizer;
