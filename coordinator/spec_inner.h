@@ -1,0 +1,35 @@
+/* spec_inner.h - a specification as a list of names and texts, for spec.c, spec_list.c and spec_store.c.
+ *
+ * Names begin with "option ", "hyp " or "file " where they are one of many; what begins with "file " is kept, and no part of what is
+ * compared. */
+#ifndef COORDINATOR_SPEC_INNER_H
+#define COORDINATOR_SPEC_INNER_H
+
+#include "coordinator/spec.h"
+
+typedef struct part {
+    char *name, *value;
+} part;
+
+typedef struct parts {
+    part *items;
+    size_t count, room;
+} parts;
+void spec_parts_free(parts *p);
+
+enum { SPEC_DIGESTS = DATA_VAL + 1 };
+/* The names under which digests are listed, by split. */
+extern const char *const spec_digest_names[SPEC_DIGESTS];
+
+/* Everything. The caller frees the parts, also after an error. */
+status spec_list(const run_spec *spec, parts *out);
+/* What workers may settle after the start. */
+status spec_list_settled(const run_spec *spec, parts *out);
+/* Does this option belong to the run? Not if it says where or how fast a candidate is trained, or names a file whose contents are
+ * listed themselves. */
+bool spec_has_option(const option_row *row);
+
+/* Four weights, not all 0. */
+status spec_read_fitness(const char *words, double weights[FITNESS_TERMS]);
+
+#endif
