@@ -259,6 +259,32 @@ static void a_stop_is_answered_with_the_last_metrics(void **state)
     }
 }
 
+/* A scheduler signals every process of a job; the worker answers for its trainer. */
+static void signals_are_the_workers_business(void **state)
+{
+    (void)state;
+    static const int numbers[] = {SIGTERM, SIGUSR1, SIGINT};
+    trainer t;
+    trainer_message m;
+    order *o = new_order("signalled");
+    set(o, "epochs", "100000");
+    start_trainer(&t, 0);
+    send_order(&t, o);
+    await(&t, TRAINER_EPOCH, &m);
+    trainer_message_free(&m);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        assert_return_code(kill(t.pid, numbers[i]), errno);
+        await(&t, TRAINER_EPOCH, &m);
+        trainer_message_free(&m);
+    }
+    send_kind(&t, TRAINER_CHECKPOINT);
+    await(&t, TRAINER_CHECKPOINTED, &m);
+    assert_true(fs_is_file(m.path));
+    trainer_message_free(&m);
+    end_trainer(&t);
+    free_order(o);
+}
+
 /* Train until a checkpoint, which is asked for after `iterations` iteration messages (0: with the start), kill the trainer, and
  * let another one go on in another folder. */
 static char *resumed_results(const char *folder, int iterations, double results[RESULT_COUNT])
@@ -505,6 +531,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_candidate_reports_and_leaves_only_its_results),
         cmocka_unit_test(a_stop_is_answered_with_the_last_metrics),
+        cmocka_unit_test(signals_are_the_workers_business),
         cmocka_unit_test(a_resumed_candidate_ends_as_if_nothing_had_happened),
         cmocka_unit_test(a_trainer_is_gone_when_its_worker_is),
         cmocka_unit_test(what_is_refused_is_called_so),

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +238,13 @@ static void train(candidate *c, const trainer_message *start, const char *device
     free(w.checkpoint);
 }
 
+/* A scheduler that wants its machine back tells every process of a job. It is the worker that answers: it asks for a checkpoint. */
+static void leave_signals_to_the_worker(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGUSR1};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) signal(numbers[i], SIG_IGN);
+}
+
 /* The listener outlives the call, and with it what both share: it is not on this thread's stack, and is never freed. */
 static candidate the_candidate;
 
@@ -245,6 +253,7 @@ status candidate_run(int descriptor, const char *device, long long threads)
     candidate *c = &the_candidate;
     trainer_message start;
     pthread_t listener;
+    leave_signals_to_the_worker();
     c->descriptor = descriptor;
     if (fcntl(descriptor, F_SETFD, FD_CLOEXEC)) return FAIL(ERR_ARGUMENT, "--candidate-fd %d is not open", descriptor);
     TRY(trainer_reader_create(descriptor, &c->reader));
