@@ -14,4 +14,4 @@ if [ -z "$data" ]; then
 fi
 name=$(basename "$data" .yaml)
 exec "$programs/coordinator" --run "demo/evolve_$name" --generations 12 --local-workers 2 \
-    --data "$data" --cfg "$here/models/yolov5n.yaml" --epochs 20 --batch-size 16 --img-size 128 --adam --cache-images
+    --data "$data" --cfg "$here/models/yolov5n.yaml" --epochs 32 --batch-size 16 --img-size 128 --adam --cache-images
