@@ -34,11 +34,36 @@ keys() { "$programs/coordinator" keys "$@"; }
 mode() { stat -c %a "$1"; }
 value() { sed -n "s/^$2 *//p" "$1" | head -n 1; }
 
+# ---- without being asked nobody listens to other machines; and what the documentation claims is tested ----
+
+# The addresses, in hex, at which a process takes TCP connections.
+tcp_addresses() {
+    ls -l "/proc/$1/fd" | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p' >sockets
+    awk 'NR == FNR { own[$1]; next } $4 == "0A" && $10 in own { sub(":.*", "", $2); print $2 }' sockets /proc/net/tcp /proc/net/tcp6
+}
+only_loopback() { tcp_addresses "$1" >output; [ -z "$(grep -vx -e 0100007F -e 00000000000000000000000001000000 output)" ]; }
+coordinate quiet $task --generations 1
+wait_for 30 listening quiet.log
+check "a coordinator by itself listens to its own machine alone" only_loopback $coordinator
+check "... and makes no keys" [ ! -e quiet/keys -a ! -e quiet/access ]
+kill9 $coordinator
+
+claimed() { grep -o '`[a-z]*_[a-z0-9_]*_[a-z0-9_]*`' "$tests/../docs/SECURITY.md" | tr -d '`' | sort -u; }
+claims_are_tested() {
+    [ "$(claimed | wc -l)" -ge 20 ] || return 1
+    for claim in $(claimed); do
+        (cd "$tests/.." && grep -rqw --include='*_test.c' "static void $claim" common proto coordinator worker tests) ||
+            { echo "no test is called $claim"; return 1; }
+    done
+}
+check "every test that docs/SECURITY.md names is there" claims_are_tested
+
 # ---- with the right keys ----
 
 coordinate one $warm_task $long_training --generations 4 --bind "$anywhere"
 one=$coordinator
 wait_for 30 listening one.log
+check "a TCP address is at the address that was said" [ "$(tcp_addresses $one | sort -u | tr '\n' ' ')" = "0100007F " ]
 check "a TCP address makes keys and an access file" [ -s one/access -a -s one/keys/coordinator -a -s one/keys/workers ]
 check "... for their user alone" [ "$(mode one/access) $(mode one/keys) $(mode one/keys/coordinator) $(mode one/keys/workers)" = "600 700 600 600" ]
 check "... and says how workers come in" grep -q 'worker --access .*/one/access' one.log
