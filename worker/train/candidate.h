@@ -5,8 +5,8 @@
 #include "common/status.h"
 
 /* Wait for `start` on the descriptor, train, and report. `device` and `threads` are this machine's share, as given on the command
- * line ("" and 0: what there is). When the pipe closes the process ends at once. OK once done, stopped or failed has been sent,
- * whatever became of the training. */
+ * line ("" and 0: what there is). When the pipe closes the process ends at once; INT, TERM and USR1 do nothing, for it is the worker
+ * who answers them. OK once done, stopped or failed has been sent, whatever became of the training. */
 status candidate_run(int descriptor, const char *device, long long threads);
 
 #endif
