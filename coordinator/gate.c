@@ -1,6 +1,7 @@
 #include "coordinator/gate.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@ typedef struct handler {
 /* What the gate passes to its thread, valid until that is ready. */
 typedef struct handler_start {
     const char *run_folder;
-    status result;
     char words[256];
+    atomic_int result; /* written last */
 } handler_start;
 
 /* version, request, domain, address, identity, mechanism, then the mechanism's own: for CURVE the key. */
@@ -116,9 +117,10 @@ static void run_handler(zsock_t *pipe, void *state)
 {
     handler_start *start = state;
     handler h = {.pipe = pipe};
-    start->result = open_handler(&h, start);
-    bool good = start->result == OK;
+    status result = open_handler(&h, start);
+    bool good = result == OK;
     if (!good) snprintf(start->words, sizeof start->words, "%s", status_message());
+    start->result = (int)result;
     zsock_signal(pipe, 0); /* from here on `start` is gone */
     if (good) serve(&h);
     zsock_destroy(&h.zap);
@@ -135,7 +137,8 @@ static status start_handler(gate *g, const char *run_folder)
     g->handler = zactor_new(run_handler, &start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!g->handler) return FAIL(ERR_MEMORY, "cannot start a thread");
-    return start.result == OK ? OK : FAIL(start.result, "%s", start.words);
+    status result = (status)start.result;
+    return result == OK ? OK : FAIL(result, "%s", start.words);
 }
 
 /* ---- the gate ---- */
