@@ -1,13 +1,9 @@
 /* A coordinator that listens over TCP, and guests that have a key but mean it badly, or have none. What a well-behaved worker sees is in
  * tests/cluster; here it only has to go on working meanwhile. */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/array.h"
-#include "common/clock.h"
 #include "common/fs.h"
 #include "common/text.h"
 #include "coordinator/limits.h"
@@ -16,24 +12,6 @@
 #define BODY(name) MENDEL__ENVELOPE__BODY_##name
 #define TAKEN      MENDEL__VERDICT__VERDICT_TAKEN
 #define UNKNOWN    MENDEL__VERDICT__VERDICT_UNKNOWN
-
-enum { SILENCE_MS = 400 };
-
-/* Nothing but what is told in `but` comes (answers to earlier messages may). */
-static void expect_silence(guest *g)
-{
-    envelope *e = guest_hear(g, SILENCE_MS);
-    if (e) fail_msg("%s came", wire_kind_name(e->body_case));
-}
-
-/* A guest with a lease of a candidate. */
-static guest *guest_at_work(scene *s, const access_file *keys, token *lease)
-{
-    guest *g = guest_create(s, keys);
-    guest_greet(g);
-    *lease = guest_lease(g, 0);
-    return g;
-}
 
 static void expect_refused(guest *g, Mendel__RefusedReason reason, const char *words)
 {
@@ -59,7 +37,7 @@ static void nobody_is_answered_without_a_key_of_the_list(void **state)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         guest *g = guest_create(s, all[i]);
         guest_hello(g, false);
-        expect_silence(g);
+        guest_expect_silence(g);
         guest_destroy(&g);
     }
     guest *plain = guest_create(s, NULL);
@@ -67,7 +45,7 @@ static void nobody_is_answered_without_a_key_of_the_list(void **state)
     zsock_set_plain_password(plain->socket, "admin");
     assert_int_equal(zsock_connect(plain->socket, "%s", s->endpoint), 0);
     guest_hello(plain, false);
-    expect_silence(plain);
+    guest_expect_silence(plain);
     guest_destroy(&plain);
     scene_expect_print(s, "a peer at 127.0.0.1 was turned away");
     guest *good = guest_create(s, &s->access);
@@ -115,7 +93,7 @@ static void another_workers_id_and_session_cannot_be_taken(void **state)
     expect_refused(thief, MENDEL__REFUSED_REASON__REFUSED_KEY, "another key");
     guest_ask(thief, 0);
     guest_heartbeat(thief, &lease, 1);
-    expect_silence(thief);
+    guest_expect_silence(thief);
     guest_heartbeat(owner, &lease, 1);
     envelope *e = guest_expect(owner, BODY(HEARTBEAT));
     wire_free(&e);
@@ -142,7 +120,7 @@ static void a_revoked_worker_is_told_once_and_its_candidate_goes_to_another(void
     guest_heartbeat(gone, &lease, 1);
     guest_ask(gone, 0);
     guest_hello(gone, false);
-    expect_silence(gone);
+    guest_expect_silence(gone);
     token again = guest_lease(other, 0); /* the lease of 60 s was not waited for */
     assert_int_equal(again.candidate, lease.candidate);
     assert_int_equal(again.attempt, lease.attempt + 1);
@@ -173,208 +151,9 @@ static void without_a_readable_list_nobody_is_heard(void **state)
     expect_refused(g, MENDEL__REFUSED_REASON__REFUSED_KEY, "list");
     scene_expect_print(s, "keys/workers:1");
     guest_ask(g, 0);
-    expect_silence(g);
+    guest_expect_silence(g);
     guest_destroy(&g);
     free(list);
-}
-
-/* ---- floods ---- */
-
-typedef enum flood_kind { FLOOD_HEARTBEATS, FLOOD_REQUESTS, FLOOD_HELLOS, FLOOD_NOISE, FLOOD_BLOBS, FLOODS } flood_kind;
-
-typedef struct flood {
-    scene *scene;
-    const access_file *keys;
-    flood_kind kind;
-    atomic_bool stop, flows;
-    atomic_long sent;
-} flood;
-
-static void send_noise(guest *g)
-{
-    uint8_t noise[2048];
-    for (size_t i = 0; i < sizeof noise; i++) noise[i] = (uint8_t)(i * 7 + (size_t)g->number);
-    g->number++;
-    zmq_send(zsock_resolve(g->socket), noise, sizeof noise, 0);
-}
-
-static void ask_for_piece(guest *g, int64_t offset, uint64_t proof)
-{
-    Mendel__BlobAck ask = MENDEL__BLOB_ACK__INIT;
-    ask.hash = g->welcomed->welcome->weights_hash;
-    ask.offset = offset;
-    ask.proof = proof;
-    guest_say(g, BODY(BLOB_ACK), &ask);
-}
-
-static void *run_flood(void *state)
-{
-    flood *f = state;
-    enum { HELD = 1000 };
-    static token held[HELD]; /* attempts that there never were: each would be worth an answer */
-    for (size_t i = 0; i < HELD; i++) held[i] = (token){(int64_t)i + 1, 7, 1};
-    guest *g = guest_create(f->scene, f->keys);
-    guest_greet(g);
-    g->careless = true;
-    zsock_set_sndtimeo(g->socket, 100);
-    while (!f->stop) {
-        switch (f->kind) {
-        case FLOOD_HEARTBEATS: guest_heartbeat(g, held, HELD); break;
-        case FLOOD_REQUESTS: guest_ask(g, 0); break;
-        case FLOOD_HELLOS: guest_hello(g, true); break;
-        case FLOOD_NOISE: send_noise(g); break;
-        default: ask_for_piece(g, (int64_t)(f->sent % 3) << 20, 0); break;
-        }
-        f->sent++; /* and nothing that is answered is read */
-        f->flows = f->sent > 1000;
-    }
-    guest_destroy(&g);
-    return NULL;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    return *(const int64_t *)a < *(const int64_t *)b ? -1 : *(const int64_t *)a > *(const int64_t *)b;
-}
-
-/* Milliseconds from WorkRequest to Candidate in nine cases of ten, of a worker that does its work. */
-static int64_t usual_wait(guest *g)
-{
-    enum { TIMES = 40 };
-    int64_t took[TIMES];
-    for (int i = 0; i < TIMES; i++) {
-        int64_t before = clock_ms();
-        token t = guest_lease(g, 0);
-        took[i] = clock_ms() - before;
-        assert_int_equal(guest_deliver(g, t), TAKEN);
-    }
-    qsort(took, TIMES, sizeof *took, by_value);
-    return took[TIMES * 9 / 10];
-}
-
-static void a_flood_does_not_keep_others_waiting(void **state)
-{
-    scene *s = *state;
-    access_file keys;
-    scene_add_key(s, "flood", &keys);
-    guest *worker = guest_create(s, &s->access);
-    guest_greet(worker);
-    int64_t calm = usual_wait(worker), memory = scene_memory(s);
-    for (flood_kind kind = 0; kind < FLOODS; kind++) {
-        flood f = {.scene = s, .keys = &keys, .kind = kind};
-        pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, run_flood, &f), 0);
-        int64_t ends = clock_ms() + 5000 * s->slower;
-        while (!f.flows && clock_ms() < ends) clock_sleep_ms(5);
-        int64_t busy = usual_wait(worker);
-        f.stop = true;
-        pthread_join(thread, NULL);
-        print_message("flood %d: %ld messages, %lld ms to wait, %lld before; %lld MB more\n", kind, (long)f.sent,
-                      (long long)busy, (long long)calm, (long long)(scene_memory(s) - memory) >> 20);
-        assert_true(f.flows);
-        assert_true(busy <= 10 * calm + 1000 * s->slower); /* a machine may have other things to do as well */
-    }
-    assert_true(scene_printed(s, "more messages than a worker needs") || scene_printed(s, "more greetings"));
-    assert_true(scene_memory(s) - memory < (int64_t)s->slower * 200 << 20);
-    guest_destroy(&worker);
-    access_free(&keys);
-}
-
-/* ---- sizes ---- */
-
-static void too_large_a_message_ends_its_connection_alone(void **state)
-{
-    scene *s = *state;
-    token lease;
-    guest *worker = guest_at_work(s, &s->access, &lease), *large = guest_create(s, &s->access);
-    enum { BYTES = 3 << 20 };
-    char *bytes = calloc(1, BYTES);
-    assert_non_null(bytes);
-    guest_greet(large);
-    assert_true((int)BYTES > (int)LIMIT_MESSAGE_BYTES);
-    zmq_send(zsock_resolve(large->socket), bytes, BYTES, 0);
-    assert_int_equal(guest_deliver(worker, lease), TAKEN);
-    guest_greet(large); /* it may come back, as anybody */
-    guest_destroy(&large);
-    guest_destroy(&worker);
-    free(bytes);
-}
-
-/* Two frames, no frame, an envelope cut short: counted, and nothing else. */
-static void malformed_messages_are_left_out(void **state)
-{
-    scene *s = *state;
-    token lease;
-    guest *g = guest_at_work(s, &s->access, &lease);
-    void *raw = zsock_resolve(g->socket);
-    zmq_send(raw, "a", 1, ZMQ_SNDMORE);
-    zmq_send(raw, "b", 1, 0);
-    zmq_send(raw, "", 0, 0);
-    zmq_send(raw, "\x08\x01\x12\xff", 4, 0);
-    assert_int_equal(guest_deliver(g, lease), TAKEN);
-    guest_destroy(&g);
-}
-
-static void a_slot_does_not_hoard(void **state)
-{
-    scene *s = *state;
-    guest *g = guest_create(s, &s->access);
-    guest_greet(g);
-    token first = guest_lease(g, 0), second = guest_lease(g, 0); /* the delivery of the first might be on its way */
-    guest_ask(g, 0);
-    envelope *e = guest_expect(g, BODY(NO_WORK));
-    assert_int_equal(e->no_work->reason, MENDEL__NO_WORK_REASON__NO_WORK_WAIT);
-    wire_free(&e);
-    assert_int_equal(guest_deliver(g, first), TAKEN);
-    token third = guest_lease(g, 0);
-    assert_int_equal(third.candidate, second.candidate + 1);
-    guest_destroy(&g);
-}
-
-/* ---- files ---- */
-
-static void large_pieces_are_for_those_who_read(void **state)
-{
-    scene *s = *state;
-    guest *g = guest_create(s, &s->access);
-    guest_greet(g);
-    uint64_t proof = 0;
-    int64_t offset = 0, first = 0;
-    while (offset < WEIGHTS_BYTES) {
-        ask_for_piece(g, offset, proof);
-        envelope *e = guest_expect(g, BODY(BLOB));
-        assert_int_equal(e->blob->offset, offset);
-        if (!first) first = (int64_t)e->blob->data.len;
-        proof = e->blob->proof;
-        offset += (int64_t)e->blob->data.len;
-        wire_free(&e);
-    }
-    assert_int_equal(first, 1 << 16);
-    ask_for_piece(g, 0, proof ^ 2); /* a proof that is none */
-    envelope *e = guest_expect(g, BODY(BLOB));
-    assert_int_equal(e->blob->data.len, 1 << 16);
-    wire_free(&e);
-    guest_destroy(&g);
-}
-
-static void no_file_can_be_asked_for_but_the_weights(void **state)
-{
-    scene *s = *state;
-    guest *g = guest_create(s, &s->access);
-    char *path = scene_path(s, "data.yaml"), hash[FS_HASH_ROOM];
-    need(fs_hash_file(path, hash));
-    guest_greet(g);
-    const char *const wishes[] = {hash, "", "/etc/passwd", "00000000000000000000000000000000"};
-    for (size_t i = 0; i < sizeof wishes / sizeof *wishes; i++) {
-        Mendel__BlobAck ask = MENDEL__BLOB_ACK__INIT;
-        ask.hash = (char *)wishes[i];
-        guest_say(g, BODY(BLOB_ACK), &ask);
-    }
-    ask_for_piece(g, WEIGHTS_BYTES, 0); /* its end, and beyond */
-    ask_for_piece(g, INT64_MAX, 0);
-    expect_silence(g);
-    guest_destroy(&g);
-    free(path);
 }
 
 /* ---- what is kept ---- */
@@ -487,12 +266,6 @@ int main(void)
         IN_A_SCENE(a_revoked_worker_is_told_once_and_its_candidate_goes_to_another),
         IN_A_SCENE(a_silent_worker_that_is_revoked_is_told_without_asking),
         IN_A_SCENE(without_a_readable_list_nobody_is_heard),
-        IN_A_SCENE(a_flood_does_not_keep_others_waiting),
-        IN_A_SCENE(too_large_a_message_ends_its_connection_alone),
-        IN_A_SCENE(malformed_messages_are_left_out),
-        IN_A_SCENE(a_slot_does_not_hoard),
-        IN_A_SCENE(large_pieces_are_for_those_who_read),
-        IN_A_SCENE(no_file_can_be_asked_for_but_the_weights),
         IN_A_SCENE(logs_are_kept_in_part_and_harmless),
         IN_A_SCENE(a_path_from_elsewhere_is_not_kept),
     };

@@ -2,7 +2,7 @@
 # Who gets in over TCP, who does not, and that keys stay where they belong; with real processes that train for real.
 #
 #   tests/security/run.sh PROGRAM_FOLDER     (coordinator, worker, train, shapes, backend_cpu.so, tests/cluster/history,
-#                                             tests/tests/security/coordinator_test)
+#                                             tests/tests/security/coordinator_test and flood_test)
 #
 # A line for each check; the output of what went wrong. Closes with "N passed, N failed" and fails when one did.
 [ $# -eq 1 ] || { echo "usage: $0 PROGRAM_FOLDER" >&2; exit 2; }
@@ -218,11 +218,11 @@ complete "with a new port" four 2
 
 # ---- guests that mean it badly ----
 
-if "$programs/tests/tests/security/coordinator_test" >output 2>&1; then
-    passed=$((passed + $(sed -n 's/.*\[  PASSED  \] \([0-9]*\) test.*/\1/p' output)))
-    echo "ok       guests that mean it badly"
-else
-    fail "guests that mean it badly" "coordinator_test"
-fi
+for guests in coordinator_test flood_test; do
+    if "$programs/tests/tests/security/$guests" >output 2>&1; then
+        passed=$((passed + $(sed -n 's/.*\[  PASSED  \] \([0-9]*\) test.*/\1/p' output)))
+        echo "ok       guests that mean it badly: $guests"
+    else fail "guests that mean it badly" "$guests"; fi
+done
 theme_end
 [ "$failed" -eq 0 ]

@@ -14,7 +14,7 @@
 #include "common/fs.h"
 #include "common/text.h"
 
-enum { WORDS_MOST = 32, PATIENCE_MS = 10000 };
+enum { WORDS_MOST = 32, PATIENCE_MS = 10000, SILENCE_MS = 400 };
 
 void need(status s)
 {
@@ -415,4 +415,27 @@ void guest_heartbeat(guest *g, const token *held, size_t count)
     guest_say(g, MENDEL__ENVELOPE__BODY_HEARTBEAT, &h);
     free(tokens);
     free(list);
+}
+
+void guest_expect_silence(guest *g)
+{
+    envelope *e = guest_hear(g, SILENCE_MS);
+    if (e) fail_msg("%s came", wire_kind_name(e->body_case));
+}
+
+guest *guest_at_work(scene *s, const access_file *keys, token *lease)
+{
+    guest *g = guest_create(s, keys);
+    guest_greet(g);
+    *lease = guest_lease(g, 0);
+    return g;
+}
+
+void guest_ask_piece(guest *g, int64_t offset, uint64_t proof)
+{
+    Mendel__BlobAck ask = MENDEL__BLOB_ACK__INIT;
+    ask.hash = g->welcomed->welcome->weights_hash;
+    ask.offset = offset;
+    ask.proof = proof;
+    guest_say(g, MENDEL__ENVELOPE__BODY_BLOB_ACK, &ask);
 }

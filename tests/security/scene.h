@@ -75,6 +75,8 @@ void guest_greet(guest *g);
 envelope *guest_expect(guest *g, envelope_kind kind);
 /* The next message of any kind within this time; NULL: none. */
 envelope *guest_hear(guest *g, int64_t for_ms);
+/* Nothing comes, for as long as an answer would take. */
+void guest_expect_silence(guest *g);
 /* Ask for work once, in a slot. */
 void guest_ask(guest *g, int64_t slot);
 /* Ask, and get a candidate. */
@@ -82,6 +84,10 @@ token guest_lease(guest *g, int64_t slot);
 /* Send a good result; its verdict. */
 Mendel__Verdict guest_deliver(guest *g, token t);
 void guest_heartbeat(guest *g, const token *held, size_t count);
+/* One that is welcome and has a candidate. */
+guest *guest_at_work(scene *s, const access_file *keys, token *lease);
+/* Ask for a piece of the weights. */
+void guest_ask_piece(guest *g, int64_t offset, uint64_t proof);
 
 void need(status s);
 
