@@ -14,6 +14,8 @@
 
 #define ARCHIVE "archive/"
 
+enum { OBJECT = PT_TUPLE + 1 };
+
 /* The numbers of one tensor: an entry of its own in the archive. */
 typedef struct numbers {
     pt_type type;
@@ -28,7 +30,7 @@ struct pt_writer {
     status result;
     numbers *tensors;
     size_t tensor_count, tensor_room;
-    pt_container *open;
+    pt_container *open; /* OBJECT too */
     size_t depth, open_room;
 };
 
@@ -117,12 +119,9 @@ void pt_put_string(pt_writer *w, const char *value)
     add_text(w, value);
 }
 
-void pt_put_start(pt_writer *w, pt_container kind)
+/* What follows up to its end belongs to it. */
+static void open_container(pt_writer *w, pt_container kind)
 {
-    if (kind == PT_ORDERED_DICT) {
-        add_global(w, "collections\nOrderedDict");
-        add(w, ")R", 2);
-    } else if (kind != PT_TUPLE) add_code(w, kind == PT_LIST ? ']' : '}');
     add_code(w, '(');
     status s = array_room(&w->open, &w->open_room, w->depth + 1);
     if (s == OK) w->open[w->depth] = kind;
@@ -130,12 +129,36 @@ void pt_put_start(pt_writer *w, pt_container kind)
     w->depth++;
 }
 
+void pt_put_start(pt_writer *w, pt_container kind)
+{
+    if (kind == PT_ORDERED_DICT) {
+        add_global(w, "collections\nOrderedDict");
+        add(w, ")R", 2);
+    } else if (kind != PT_TUPLE) add_code(w, kind == PT_LIST ? ']' : '}');
+    open_container(w, kind);
+}
+
+void pt_put_object(pt_writer *w, const char *class)
+{
+    const char *name = strrchr(class, '.');
+    assert(name);
+    text_add(&w->pickle, "c%.*s\n%s\n)\x81}", (int)(name - class), class, name + 1); /* made, and its state begun */
+    open_container(w, (pt_container)OBJECT);
+}
+
+void pt_put_empty_set(pt_writer *w)
+{
+    add_global(w, "__builtin__\nset");
+    add(w, "]\x85R", 3);
+}
+
 void pt_put_end(pt_writer *w)
 {
-    static const char ends[] = {[PT_DICT] = 'u', [PT_ORDERED_DICT] = 'u', [PT_LIST] = 'e', [PT_TUPLE] = 't'};
+    static const char *const ends[] =
+        {[PT_DICT] = "u", [PT_ORDERED_DICT] = "u", [PT_LIST] = "e", [PT_TUPLE] = "t", [OBJECT] = "ub"};
     assert(w->depth > 0);
     w->depth--;
-    if (w->result == OK) add_code(w, ends[w->open[w->depth]]);
+    if (w->result == OK) text_add(&w->pickle, "%s", ends[w->open[w->depth]]);
 }
 
 static void add_ints(pt_writer *w, int count, const int64_t *values)
@@ -179,6 +202,16 @@ void pt_put_floats(pt_writer *w, pt_type type, int rank, const int64_t *shape, c
     numbers content = {.type = type, .count = 1, .values = values};
     for (int i = 0; i < rank; i++) content.count *= shape[i];
     add_tensor(w, rank, shape, &content);
+}
+
+void pt_put_parameter(pt_writer *w, pt_type type, int rank, const int64_t *shape, const float *values)
+{
+    add_global(w, "torch._utils\n_rebuild_parameter");
+    add_code(w, '(');
+    pt_put_floats(w, type, rank, shape, values);
+    pt_put_bool(w, false);
+    add_global(w, "collections\nOrderedDict");
+    add(w, ")RtR", 4);
 }
 
 void pt_put_float_scalar(pt_writer *w, float value)

@@ -1,4 +1,4 @@
-/* pt_write.h - write torch files that torch.load(path) opens: plain dictionaries, lists, numbers, texts and tensors.
+/* pt_write.h - write torch files that torch.load(path) opens: plain dictionaries, lists, numbers, texts and tensors, and objects.
  *
  *     pt_writer *w;
  *     TRY(pt_writer_create(&w));
@@ -10,7 +10,7 @@
  *     pt_writer_destroy(&w);
  *
  * Values are put one after the other; within a dictionary keys and values take turns. A failure is remembered, later calls do
- * nothing, and pt_writer_save returns it. Only what torch.load allows with weights_only=True can be put. */
+ * nothing, and pt_writer_save returns it. Without objects, torch.load opens the file with weights_only=True. */
 #ifndef MODEL_PT_WRITE_H
 #define MODEL_PT_WRITE_H
 
@@ -31,12 +31,19 @@ void pt_put_double(pt_writer *w, double value);
 void pt_put_string(pt_writer *w, const char *value);
 /* PT_FLOAT as it is, or PT_HALF rounded from it. `values` in C order, borrowed until the file is saved. */
 void pt_put_floats(pt_writer *w, pt_type type, int rank, const int64_t *shape, const float *values);
+/* The same as a torch.nn.Parameter, which wants no gradient. */
+void pt_put_parameter(pt_writer *w, pt_type type, int rank, const int64_t *shape, const float *values);
 /* Tensors without dimensions, of PT_FLOAT and PT_LONG. */
 void pt_put_float_scalar(pt_writer *w, float value);
 void pt_put_long_scalar(pt_writer *w, int64_t value);
 /* What is put until pt_put_end belongs to it. */
 void pt_put_start(pt_writer *w, pt_container kind);
 void pt_put_end(pt_writer *w);
+/* An object of this class (module and name: "torch.nn.modules.conv.Conv2d"): names and values of its attributes follow, up to
+ * pt_put_end. Whoever loads it has to have the class. */
+void pt_put_object(pt_writer *w, const char *class);
+/* set() */
+void pt_put_empty_set(pt_writer *w);
 
 /* Write the file; one whole value must have been put. Atomic: the old file stays until the new one is complete and safe on the
  * disk. ERR_IO, ERR_NO_SPACE, ERR_MEMORY. */

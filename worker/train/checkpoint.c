@@ -12,15 +12,20 @@ static void put_array(pt_writer *w, const checkpoint_array *a, pt_type type)
     else pt_put_long_scalar(w, a->integer);
 }
 
-static void put_arrays(pt_writer *w, const char *key, const checkpoint_arrays *arrays, pt_type type)
+static void put_entries(pt_writer *w, const checkpoint_arrays *arrays, pt_type type)
 {
-    pt_put_string(w, key);
     pt_put_start(w, PT_ORDERED_DICT);
     for (size_t i = 0; i < arrays->count; i++) {
         pt_put_string(w, arrays->items[i].name);
         put_array(w, &arrays->items[i], type);
     }
     pt_put_end(w);
+}
+
+static void put_arrays(pt_writer *w, const char *key, const checkpoint_arrays *arrays, pt_type type)
+{
+    pt_put_string(w, key);
+    put_entries(w, arrays, type);
 }
 
 static void put_text(pt_writer *w, const char *key, const char *value)
@@ -164,23 +169,60 @@ static void put_progress(pt_writer *w, const checkpoint *c)
 
 /* ---- the file ---- */
 
-static status save(const checkpoint *c, const char *path, pt_type type)
+/* A tensor of the model's object, as pt_model_write.c asks for them. */
+typedef struct tensors {
+    const checkpoint *c;
+    pt_type type;
+    size_t next; /* they are asked for in the order in which they are */
+} tensors;
+
+static status put_tensor(void *state, pt_writer *w, const char *name, bool parameter)
 {
-    pt_writer *w;
-    TRY(pt_writer_create(&w));
+    tensors *t = state;
+    const checkpoint_arrays *all = &t->c->model;
+    const checkpoint_array *a = t->next < all->count ? &all->items[t->next++] : NULL;
+    if (!a || strcmp(a->name, name)) a = checkpoint_find(all, name);
+    if (!a) return FAIL(ERR_FORMAT, "a checkpoint without %s", name);
+    if (parameter && a->values) pt_put_parameter(w, t->type, a->rank, a->shape, a->values);
+    else put_array(w, a, t->type);
+    return OK;
+}
+
+static status put_model(pt_writer *w, const checkpoint *c, pt_type type)
+{
+    if (!c->network) {
+        put_arrays(w, "model", &c->model, type);
+        return OK;
+    }
+    tensors t = {c, type, 0};
+    pt_model_source from = {c->network, c->names, c->hyps, c->hyp_count, &t, put_tensor};
+    pt_put_string(w, "model");
+    return pt_put_model(w, &from);
+}
+
+static status put_all(pt_writer *w, const checkpoint *c, pt_type type)
+{
     pt_put_start(w, PT_DICT);
     put_int(w, "epoch", c->epoch);
     put_double(w, "best_fitness", c->best_fitness);
     put_text(w, "training_results", c->training_results);
-    put_arrays(w, "model", &c->model, type);
+    TRY(put_model(w, c, type));
     pt_put_string(w, "optimizer");
     if (c->has_optimizer) put_optimizer(w, &c->optimizer);
     else pt_put_none(w);
-    if (c->yaml) put_text(w, "yaml", c->yaml);
-    if (c->heads.levels) put_heads(w, c);
+    if (c->yaml && !c->network) put_text(w, "yaml", c->yaml);
+    if (c->heads.levels && !c->network) put_heads(w, c);
     if (c->has_progress) put_progress(w, c);
     pt_put_end(w);
-    status s = pt_writer_save(w, path);
+    return OK;
+}
+
+static status save(const checkpoint *c, const char *path, pt_type type)
+{
+    pt_writer *w;
+    TRY(pt_writer_create(&w));
+    status s = put_all(w, c, type);
+    if (s == OK) s = pt_writer_save(w, path);
     pt_writer_destroy(&w);
     return s;
 }
@@ -190,16 +232,39 @@ status checkpoint_save(const checkpoint *c, const char *path)
     return save(c, path, PT_FLOAT);
 }
 
+status checkpoint_save_state(const checkpoint *c, const char *path)
+{
+    pt_writer *w;
+    TRY(pt_writer_create(&w));
+    put_entries(w, &c->model, PT_FLOAT);
+    status s = pt_writer_save(w, path);
+    pt_writer_destroy(&w);
+    return s;
+}
+
+/* The layers of a model that was an object, so that it becomes one again. */
+static status make_network(const checkpoint *c, const char *path, model *out)
+{
+    model_config config;
+    if (!c->yaml) return FAIL(ERR_FORMAT, "%s holds no model yaml", path);
+    TRY(model_config_parse(path, c->yaml, 0, &config));
+    return model_create(&config, out);
+}
+
 status checkpoint_strip(const char *path)
 {
     checkpoint *c;
+    model network = {0};
     TRY(checkpoint_load(path, &c));
     checkpoint kept = *c;
     kept.epoch = -1;
     kept.training_results = NULL;
     kept.has_optimizer = false;
     kept.has_progress = false;
-    status s = save(&kept, path, PT_HALF);
+    status s = c->is_object ? make_network(c, path, &network) : OK;
+    if (c->is_object) kept.network = &network;
+    if (s == OK) s = save(&kept, path, PT_HALF);
+    model_free(&network);
     checkpoint_destroy(&c);
     return s;
 }

@@ -1,24 +1,25 @@
 /* checkpoint.h - last.pt and best.pt: a training as it stands, for going on, and its model, for use.
  *
- * A file is a torch file (worker/model/pt.h) of one plain dictionary, which torch.load(path) opens:
+ * A file is a torch file (worker/model/pt.h) of one dictionary:
  *
  *     epoch             the last one done; -1 in a stripped file
  *     best_fitness      of all epochs so far
  *     training_results  text of results.txt, or None
- *     model             OrderedDict: the state_dict of the averaged model under the reference's names; float32, half in a
- *                       stripped file; num_batches_tracked as int64
+ *     model             the averaged model: the reference's object (worker/model/pt_model_write.h); float32, half in a stripped file
  *     optimizer         None, or {state: {0: {momentum_buffer} or {step, exp_avg, exp_avg_sq}, 1: ...}, param_groups: [...]},
  *                       as torch's SGD and Adam save and load it; parameters are numbered through the groups
- *     yaml              text of the model's yaml
- *     names, nc, stride, anchors (in pixels, one list a level)
  *     mendel            what going on exactly needs besides: format, parameters (names in the optimizer's order), weights (the
  *                       raw model), arrays, numbers, texts; not in a stripped file
  *
- * Files of the reference, whose model is an object, load too, as far as these keys go. */
+ * In the plain form, which torch.load(path) opens without any code, the model is an OrderedDict, its state_dict under the
+ * reference's names (num_batches_tracked as int64), and with it come yaml (a text), names, nc, stride, anchors (in pixels, one list
+ * a level).
+ *
+ * Files of the reference load too, those of later releases as far as these keys go, and a state_dict by itself. */
 #ifndef TRAIN_CHECKPOINT_H
 #define TRAIN_CHECKPOINT_H
 
-#include "worker/backend/graph.h"
+#include "worker/model/pt_model_write.h"
 
 enum { CHECKPOINT_FORMAT = 1 }; /* of what is under "mendel" */
 
@@ -36,10 +37,7 @@ typedef struct checkpoint_arrays {
     size_t count;
 } checkpoint_arrays;
 
-typedef struct checkpoint_number {
-    const char *name;
-    double value;
-} checkpoint_number;
+typedef pt_named_number checkpoint_number;
 
 typedef struct checkpoint_text {
     const char *name, *value;
@@ -69,7 +67,8 @@ typedef struct checkpoint {
     detect_parameters heads;       /* no levels: not there */
     const checkpoint_number *hyps; /* hyperparameters, as the reference's model carries them */
     size_t hyp_count;
-    bool is_object; /* of a loaded one: its model was pickled as the reference's object */
+    bool is_object;       /* of a loaded one: its model was the reference's object */
+    const model *network; /* for saving it as that object: its layers; NULL: the plain form. NULL in a loaded one */
     checkpoint_arrays model;
     bool has_optimizer;
     checkpoint_optimizer optimizer;
@@ -88,6 +87,8 @@ status checkpoint_save(const checkpoint *c, const char *path);
  * checkpoint; ERR_NOT_FOUND, ERR_IO, ERR_MEMORY. */
 status checkpoint_load(const char *path, checkpoint **out);
 void checkpoint_destroy(checkpoint **c);
+/* Write the model alone: a state_dict() of float32, which torch.load(path, weights_only=True) opens. Atomic. */
+status checkpoint_save_state(const checkpoint *c, const char *path);
 /* Turn a checkpoint into what is kept of a finished training: half precision, epoch -1, no optimizer, no training_results, no
  * progress. Atomic. */
 status checkpoint_strip(const char *path);

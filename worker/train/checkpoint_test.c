@@ -35,12 +35,12 @@ static int remove_root(void **state)
 
 /* ---- a checkpoint with everything in it ---- */
 
-static const float weight[8] = {1, -2, 3, 0.1f, 1e-7f, 70000, -0.0f, 0.333333f}, bias[2] = {0.5f, -0.25f},
+static const float kernel[8] = {1, -2, 3, 0.1f, 1e-7f, 70000, -0.0f, 0.333333f}, bias[2] = {0.5f, -0.25f},
                    gamma_[2] = {1, 1.0001f};
 static const float first[8] = {1, 2, 3, 4, 5, 6, 7, 8}, second[8] = {8, 7, 6, 5, 4, 3, 2, 1};
 
 static const checkpoint_array model_arrays[] = {
-    {.name = "model.0.conv.weight", .rank = 4, .shape = {2, 1, 2, 2}, .values = weight},
+    {.name = "model.0.conv.weight", .rank = 4, .shape = {2, 1, 2, 2}, .values = kernel},
     {.name = "model.0.conv.bias", .rank = 1, .shape = {2}, .values = bias},
     {.name = "model.0.bn.weight", .rank = 1, .shape = {2}, .values = gamma_},
     {.name = "model.0.bn.num_batches_tracked", .integer = (int64_t)1 << 33},

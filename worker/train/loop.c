@@ -214,6 +214,20 @@ static status finish_epoch(training *t)
 
 /* ---- the end ---- */
 
+/* best.state.pt beside a stripped best.pt: its tensors for those who have no code to load the model with. */
+static status keep_state(const char *best)
+{
+    checkpoint *c;
+    text path = {0};
+    TRY(checkpoint_load(best, &c));
+    text_add(&path, "%.*s.state.pt", (int)(path_extension(best) - best), best);
+    status s = text_status(&path);
+    if (s == OK) s = checkpoint_save_state(c, text_string(&path));
+    text_free(&path);
+    checkpoint_destroy(&c);
+    return s;
+}
+
 /* last.pt and best.pt without what only training needs, under names with --name in them unless that is a number. */
 static status keep_result(const training *t, const char *path)
 {
@@ -228,6 +242,7 @@ static status keep_result(const training *t, const char *path)
     if (s == OK && strcmp(text_string(&renamed), path) && rename(path, text_string(&renamed)))
         s = FAIL(ERR_IO, "cannot rename %s to %s", path, text_string(&renamed));
     if (s == OK && !strcmp(extension, ".pt")) s = checkpoint_strip(text_string(&renamed));
+    if (s == OK && path == t->best_path) s = keep_state(text_string(&renamed));
     text_free(&renamed);
     return s;
 }

@@ -15,6 +15,7 @@
 #include "worker/train/training_inner.h"
 
 enum { NUMBER_NAME_ROOM = 32 };
+#define HYP_AS_KEY(key, ...) #key,
 
 /* ---- saving ---- */
 
@@ -22,7 +23,7 @@ enum { NUMBER_NAME_ROOM = 32 };
 typedef struct saver {
     float *average, *weights, *momentum, *squares, *gradients; /* arenas */
     checkpoint_array *model, *raw, *moments[2], *pending; /* one a weight; moments: one a parameter, group by group */
-    checkpoint_number *numbers;
+    checkpoint_number *numbers, hyps[HYP_COUNT];
     char *results, (*number_names)[NUMBER_NAME_ROOM];
     size_t parameters, number_count;
 } saver;
@@ -139,6 +140,15 @@ static status list_numbers(const training *t, saver *s)
     return OK;
 }
 
+/* As the reference's model carries them: the decay and the class gain as the loop uses them. */
+static void list_hyps(const training *t, saver *s)
+{
+    static const char *const keys[HYP_COUNT] = {HYP_SPACE(HYP_AS_KEY)};
+    for (int i = 0; i < HYP_COUNT; i++) s->hyps[i] = (checkpoint_number){keys[i], t->request->hyps[i]};
+    s->hyps[HYP_weight_decay].value = t->schedule.weight_decay;
+    s->hyps[HYP_cls].value *= t->classes / 80.0;
+}
+
 static checkpoint_optimizer describe_optimizer(const training *t, const saver *s, int64_t epoch)
 {
     int64_t last = (epoch + 1) * t->schedule.o.batches + t->step - 1;
@@ -167,6 +177,7 @@ static status write_checkpoint(training *t, saver *s, const char *path, int64_t 
     TRY(read_arenas(t, s));
     TRY(list_arrays(t, s));
     TRY(list_numbers(t, s));
+    list_hyps(t, s);
     if (fs_exists(t->results_path)) TRY(fs_read(t->results_path, 0, &s->results, &length));
     const checkpoint_text texts[] = {{"version", MENDEL_VERSION}, {"precision", precision_name(t->precision)}};
     checkpoint c = {
@@ -176,6 +187,9 @@ static status write_checkpoint(training *t, saver *s, const char *path, int64_t 
         .yaml = t->model.config.text,
         .names = t->o->single_cls ? item : (const char *const *)t->request->data->names,
         .heads = model_heads(&t->model),
+        .hyps = s->hyps,
+        .hyp_count = HYP_COUNT,
+        .network = &t->model,
         .model = {s->model, t->model.count},
         .has_optimizer = !final,
         .has_progress = !final,
@@ -233,13 +247,14 @@ void model_take_weights(model *m, const checkpoint *c, bool anchors, const char 
     log_info("Transferred %zu/%zu items from %s", transferred, m->count, path);
 }
 
-/* Every array of a list that the model has, into an arena. */
+/* Every array of a list that the model has, into an arena. A model for other classes takes what fits, but cannot go on. */
 static status gather(const training *t, const checkpoint_arrays *from, bool all, float *arena)
 {
     for (size_t i = 0; i < t->model.count; i++) {
         const weight *w = &t->model.weights[i];
         const checkpoint_array *a = checkpoint_find(from, w->name);
         if (w->kind == WEIGHT_COUNTER || (!a && !all)) continue;
+        if ((!a || !fits(w, a)) && !t->request->resume) continue;
         if (!a || !fits(w, a)) return FAIL(ERR_FORMAT, "%s: %s does not fit the model", t->o->weights, w->name);
         memcpy(arena + w->offset, a->values, (size_t)shape_count(&w->shape) * sizeof(float));
     }
