@@ -152,9 +152,20 @@ static const struct {
     {"copyreg._reconstructor", call_reconstructor},
 };
 
+/* torch's older format names the classes of modules outside of the pickle, so that their source goes along: ("module", class, file,
+ * source) stands for the class. */
+static const pickle_value *class_outside(const pickle_value *callable)
+{
+    const pickle_value *id = callable->kind == PICKLE_PERSISTENT ? callable->items[0] : NULL;
+    const char *kind = pickle_string(pickle_at(id, 0));
+    const pickle_value *class = kind && !strcmp(kind, "module") ? pickle_at(id, 1) : NULL;
+    return class && class->kind == PICKLE_GLOBAL ? class : callable;
+}
+
 status pickle_call(pickle *p, const pickle_value *callable, const pickle_value *arguments, pickle_value **out)
 {
     *out = NULL;
+    callable = class_outside(callable);
     for (size_t i = 0; callable->kind == PICKLE_GLOBAL && i < sizeof plain_calls / sizeof *plain_calls; i++)
         if (!strcmp(callable->bytes, plain_calls[i].name)) TRY(plain_calls[i].call(p, arguments, out));
     if (*out) return OK;

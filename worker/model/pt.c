@@ -8,7 +8,8 @@
  *                                                     pickle of a list of KEYs, and for each in turn
  *                                                         8 bytes: how many elements; the elements
  *
- * In the pickle a tensor names its storage by a persistent id: ("storage", class, KEY, location, how many elements). */
+ * In the pickle a tensor names its storage by a persistent id: ("storage", class, KEY, location, how many elements); in the
+ * older format the class of a module likewise: ("module", class, source file, source). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -73,11 +74,18 @@ static status read_storage(const pt_file *f, const pickle_value *v, pt_storage *
     return OK;
 }
 
+/* ("module", class, file, source) in the older format: pickle.c has put the class where it belongs. */
+static bool is_class(const pickle_value *v)
+{
+    const char *kind = pickle_string(pickle_at(v->items[0], 0));
+    return kind && !strcmp(kind, "module");
+}
+
 static status list_storages(pt_file *f)
 {
     for (size_t i = 0; i < pickle_count(f->p); i++) {
         const pickle_value *v = pickle_nth(f->p, i);
-        if (v->kind != PICKLE_PERSISTENT) continue;
+        if (v->kind != PICKLE_PERSISTENT || is_class(v)) continue;
         TRY(array_room(&f->storages, &f->storage_room, f->storage_count + 1));
         TRY(read_storage(f, v, &f->storages[f->storage_count]));
         f->storage_count++;

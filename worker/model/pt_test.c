@@ -296,6 +296,20 @@ static void the_older_format_is_read(void **state)
     pt_close(&f);
 }
 
+/* A class of modules goes through a persistent id, with its source, and is no storage. */
+static void classes_of_the_older_format_are_no_storages(void **state)
+{
+    (void)state;
+    static const char saved[] = LEGACY_MAGIC LEGACY_VERSION LEGACY_SYSTEM "\x80\x02}(U\x01"
+                                                                          "m(U\x06modulecmodels.common\nConv\nU\x09"
+                                                                          "common.pyU\x04passtQ)\x81}U\x08_modules}sbu."
+                                                                          "\x80\x02].";
+    write_bytes(saved, sizeof saved - 1);
+    pt_file *f = open_good();
+    assert_true(pickle_is(pickle_get(pt_root(f), "m"), "models.common.Conv"));
+    pt_close(&f);
+}
+
 static void every_cut_of_the_older_format_is_refused(void **state)
 {
     (void)state;
@@ -338,6 +352,7 @@ int main(void)
         cmocka_unit_test(views_are_read_by_their_strides),
         cmocka_unit_test(modules_give_their_state_in_order),
         cmocka_unit_test(the_older_format_is_read),
+        cmocka_unit_test(classes_of_the_older_format_are_no_storages),
         cmocka_unit_test(every_cut_of_the_older_format_is_refused),
         cmocka_unit_test(the_older_format_is_checked),
     };
