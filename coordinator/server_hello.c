@@ -13,7 +13,8 @@ status server_refuse(server *s, const incoming *in, Mendel__RefusedReason reason
     Mendel__Refused refused = MENDEL__REFUSED__INIT;
     char *copy;
     refused.reason = reason;
-    refused.later = reason == MENDEL__REFUSED_REASON__REFUSED_FULL;
+    /* Room comes with time; and so does a worker's id, when it comes back another way than it was seen last. */
+    refused.later = reason == MENDEL__REFUSED_REASON__REFUSED_FULL || reason == MENDEL__REFUSED_REASON__REFUSED_KEY;
     refused.detail = wire_sentence(detail, &copy);
     status result = server_reply(s, &in->from, &in->session, MENDEL__ENVELOPE__BODY_REFUSED, &refused);
     free(copy);
