@@ -1,5 +1,6 @@
 #include "coordinator/gate.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -97,8 +98,13 @@ static status open_handler(handler *h, const handler_start *start)
     TRY(keys_watch_create(start->run_folder, &h->watch));
     h->zap = zsock_new(ZMQ_REP);
     if (!h->zap) return FAIL(ERR_MEMORY, "cannot make a socket: %s", zmq_strerror(zmq_errno()));
-    if (zsock_bind(h->zap, "%s", zap_endpoint) < 0)
-        return FAIL(ERR_BUSY, "%s: %s", zap_endpoint, zmq_strerror(zmq_errno()));
+    /* ZeroMQ closes sockets in a thread of its own: an earlier gate's may hold the name for a moment. */
+    enum { TRIES = 50, PAUSE_MS = 20 };
+    for (int i = 0; zsock_bind(h->zap, "%s", zap_endpoint) < 0; i++) {
+        if (zmq_errno() != EADDRINUSE || i == TRIES)
+            return FAIL(ERR_BUSY, "%s: %s", zap_endpoint, zmq_strerror(zmq_errno()));
+        clock_sleep_ms(PAUSE_MS);
+    }
     return OK;
 }
 
