@@ -149,11 +149,11 @@ static status load_training(checkpoint_reader *r, const pickle_value *root, cons
 
 static status load_root(checkpoint_reader *r)
 {
-    const pickle_value *root = pt_root(r->f), *model = find_model(root);
+    const pickle_value *root = pt_root(r->f), *model = find_model(root), *epoch = pickle_get(root, "epoch");
     checkpoint *c = &r->l->c;
     c->epoch = -1;
     if (root->kind == PICKLE_DICT && is_state(root)) return load_arrays(r, root, &c->model);
-    if (root->kind != PICKLE_DICT || !model || !pickle_int(pickle_get(root, "epoch"), &c->epoch))
+    if (root->kind != PICKLE_DICT || !model || (epoch && !pickle_int(epoch, &c->epoch)))
         return checkpoint_bad(r, "epoch and model are missing");
     c->is_object = pt_is_module(model);
     TRY(c->is_object ? checkpoint_load_module(r, model) : checkpoint_load_plain(r, root));
