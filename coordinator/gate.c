@@ -173,11 +173,12 @@ void gate_destroy(gate **g)
     *g = NULL;
 }
 
-void gate_guard(const gate *g, zsock_t *socket)
+void gate_guard(gate *g, zsock_t *socket)
 {
     zsock_set_zap_domain(socket, domain);
     zsock_set_curve_server(socket, 1);
     zsock_set_curve_secretkey(socket, g->own.secret_key);
+    access_wipe(g->own.secret_key, sizeof g->own.secret_key);
 }
 
 const key_pair *gate_keys(const gate *g)

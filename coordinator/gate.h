@@ -20,9 +20,10 @@ typedef struct gate gate;
 status gate_create(const char *run_folder, gate **out);
 /* Ends the handler. The sockets it guards have been closed before. */
 void gate_destroy(gate **g);
-/* What the socket binds from now on takes only those whom the gate lets in. */
-void gate_guard(const gate *g, zsock_t *socket);
-/* The coordinator's pair. Borrowed. */
+/* What the socket binds from now on takes only those whom the gate lets in. Once: the socket has the secret key then, and the gate
+ * none any more. */
+void gate_guard(gate *g, zsock_t *socket);
+/* The coordinator's pair, or what is left of it. Borrowed. */
 const key_pair *gate_keys(const gate *g);
 
 /* Whom a message is from. */

@@ -41,7 +41,7 @@ char *keys_workers_path(const char *run_folder);
 /* The coordinator's own pair, made when there is none. ERR_REFUSED when the folder or a file is open to others; ERR_FORMAT. The caller
  * wipes *own. */
 status keys_open(const char *run_folder, key_pair *own);
-/* Once it listens: note the addresses, and write them with the coordinator's key into RUN/access. The first time, the key "default"
+/* Once it listens: note the addresses, and write them with the coordinator's public key into RUN/access. The first time, the key "default"
  * is made for it. Later on RUN/access is only brought up to date where it still lies; *has_access says whether it does. */
 status keys_publish(const char *run_folder, const key_pair *own, const fs_names *addresses, int64_t wall_ms,
                     bool *has_access);
