@@ -61,8 +61,8 @@ check "... a line for each epoch" [ "$(lines whole/exp0/results.txt)" = 3 ]
 check "... of 15 columns" [ "$(columns whole/exp0/results.txt)" = "15 " ]
 check "... its hyperparameters are kept" grep -q '^lr0: 0.01$' whole/exp0/hyp.yaml
 check "... its options are kept" grep -q '^batch_size: 16$' whole/exp0/opt.yaml
-check "... its weights are kept" [ -s whole/exp0/weights/last.pt -a -s whole/exp0/weights/best.pt ]
-check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 5 ]
+check "... its weights are kept" [ -s whole/exp0/weights/last.pt -a -s whole/exp0/weights/best.pt -a -s whole/exp0/weights/best.state.pt ]
+check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 6 ]
 for words in 'Model Summary' 'Optimizer groups' 'Image sizes 64 train, 64 test' 'dataloader workers' 'Using cpu' \
     'Hyperparameters' 'Starting training for 3 epochs' '3 epochs completed in'; do
     check "... it says '$words'" grep -q "$words" output
