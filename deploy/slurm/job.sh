@@ -147,8 +147,8 @@ leave() { # STATUS
 fate() {
     about=$(scontrol --oneliner show job "$SLURM_JOB_ID" 2>/dev/null)
     case $about in
-    *JobState=RUNNING*) case $about in *PreemptTime=None* | *PreemptTime=Unknown*) echo running ;; *PreemptTime=*) echo preempted ;; *) echo running ;; esac ;;
-    '') echo running ;; # nobody answers
+    *JobState=RUNNING*PreemptTime=20*) echo preempted ;; # a date
+    *JobState=RUNNING* | '') echo running ;;             # or nobody answers
     *) echo ending ;;
     esac
 }

@@ -150,20 +150,33 @@ check "... four workers have joined" [ "$(grep -l 'welcome to run' cores/slurm/w
 
 yielded() { [ "$(select_from "$1" "select count(*) from attempts where state = 'yielded'" 2>/dev/null)" -ge 1 ] 2>/dev/null; }
 trains_by() { [ -s "$(find "$1/spool" -path '*slot-0/results.txt' 2>/dev/null | head -n 1)" ] && has_done "$1" "$2"; }
-check "a run that can be preempted is submitted" submitted "$deploy/run.sh" --programs "$programs" --nodes 2 -- \
-    --run low $task $long_training --lease 20 --generations 5
-low=$job
-check "... and trains" wait_for 90 trains_by low 1
-check "a job of higher priority comes" submitted sbatch --partition high --exclusive --nodes 2 --output high.out --wrap 'sleep 3'
-check "... and gets the nodes" wait_for 90 job_ended "$job"
-check "... the run is requeued, by itself or by Slurm" restarted "$low"
-check "... candidates in training were handed on" yielded low
-ends_well "preempted" "$low" low 5 180
-check "... a candidate was resumed, not begun again" grep -qs 'started from a checkpoint' low/slurm/worker-*.out
+# preempted RUN SBATCH_OPTION...: a run, and then a job that takes its nodes.
+preempted() {
+    name=$1; shift
+    check "a run that can be preempted is submitted ($name)" submitted "$deploy/run.sh" --programs "$programs" --nodes 2 "$@" -- \
+        --run "$name" $task --epochs 120 --lease 20 --generations 4
+    low=$job
+    check "... and trains" wait_for 90 trains_by "$name" 1
+    check "... a job of higher priority comes" submitted sbatch --partition high --exclusive --nodes 2 --output high.out --wrap 'sleep 3'
+    check "... and gets the nodes" wait_for 90 job_ended "$job"
+    check "... the run is requeued" restarted "$low"
+    check "... candidates in training were handed on" yielded "$name"
+    ends_well "$name" "$low" "$name" 4 180
+    check "... what was handed on was given out again" grep -qs 'started again\|started from a checkpoint' "$name"/slurm/worker-*.out
+    check "... nothing was lost" yields "$name" "select count(*) from attempts where state in ('lost', 'failed')" 0
+}
+preempted warned
+says "... since it was told of it" warned/slurm/mendel-"$low".out "told to go: requeued"
+# Where Slurm tells the steps alone, they leave, and a script that ended then would end the job.
+sed -i '/preempt_send_user_signal/d' "$SLURM_CONF"
+check "a cluster that does not tell scripts of preemption" scontrol reconfigure
+wait_for 30 ready
+preempted unwarned
+says "... since it found out" unwarned/slurm/mendel-"$low".out "preempted: requeued"
 
 # ---- a worker leaves ----
 
-check "a run is submitted" submitted "$deploy/run.sh" --programs "$programs" -- --run left $task $long_training --lease 20 --generations 5
+check "a run is submitted" submitted "$deploy/run.sh" --programs "$programs" -- --run left $task --epochs 120 --lease 20 --generations 5
 head=$job
 wait_for 60 [ -e left/access ]
 check "... workers alone join it" submitted "$deploy/workers.sh" --programs "$programs" --access left/access \
@@ -178,8 +191,8 @@ check "a cancelled worker leaves" wait_for 40 job_ended "$more"
 check "... its job is not requeued" job_is "$more" CANCELLED
 more_yielded() { [ "$(select_from left "select count(*) from attempts where state = 'yielded'")" -gt "$lost_before" ]; }
 check "... what it trained is handed on" wait_for 30 more_yielded
-scancel "$head.0"
-check "a cancelled step of workers is started again" wait_for 60 grep -qs 'started again' left/slurm/mendel-"$head".out
+scancel --signal TERM "$head.0"
+check "a step of workers that was told to go is started again" wait_for 60 grep -qs 'started again' left/slurm/mendel-"$head".out
 ends_well "workers that leave" "$head" left 5 180
 check "... nothing was lost" yields left "select count(*) from attempts where state = 'lost'" 0
 
