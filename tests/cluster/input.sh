@@ -172,7 +172,7 @@ if [ $code -eq 0 ]; then
     : >disk.log
     on_disk size=1m "$programs/coordinator" --run disk/full $warm_task $long_training --generations 8
     full=$started
-    inside() { nsenter -t $full -m "$@"; }
+    inside() { nsenter -t $full --mount --root --wd "$@"; } # with its root: these tests may run below a chroot
     full_has() { [ "$(inside "$programs/tests/cluster/history" "$folder/disk/full" select "select count(*) from candidates where state = 'done'")" -ge "$1" ] 2>/dev/null; }
     wait_for 30 listening disk.log
     start m.log "$programs/worker" --cpu 1 --spool m.spool --coordinator "$(sed -n 's/.*workers connect to //p' disk.log)"
