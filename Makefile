@@ -48,7 +48,7 @@ SHAPES_DIRS      = examples/shapes
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
            libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
            libcmocka-dev fonts-dejavu-core procps
-DEPS_ALL = $(DEPS) clang clang-format libclang-rt-14-dev valgrind
+DEPS_ALL = $(DEPS) clang clang-format libclang-rt-14-dev valgrind curl chromium chromium-driver
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
 
@@ -181,12 +181,16 @@ $(FAKE_TRAINER): $(BUILD)/obj/tests/worker/fake_trainer.o $(PROTO) $(COMMON)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(PROTO_LIBS) $(COMMON_LIBS) -o $@
 
+# A coordinator behind keys, and guests that mean it badly.
+SECURITY_TESTS = $(call tests,tests/security)
+$(eval $(call unit_rules,tests/security,$(COORDINATOR) $(BUILD)/obj/tests/security/scene.o,$(COORDINATOR_LIBS)))
+
 # What a run has left, looked at by other code than that which wrote it.
 HISTORY = $(BUILD)/tests/cluster/history
 $(HISTORY): $(BUILD)/obj/tests/cluster/history.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ -lsqlite3 -lm -o $@
-PROCESS_PROGRAMS = $(TRAIN_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
+PROCESS_PROGRAMS = $(TRAIN_TESTS) $(SECURITY_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
 
 # The schema is part of the program.
 $(BUILD)/obj/coordinator/store_schema.o: coordinator/schema.sql
@@ -211,7 +215,7 @@ parity: $(BUILD)/tests/parity
 	$(BUILD)/tests/parity $(GOLDEN)
 
 # What the programs do as processes: each script takes the folder of the programs and closes with "N passed, N failed".
-PROCESS_TESTS = tests/train/run.sh tests/cluster/run.sh
+PROCESS_TESTS = tests/train/run.sh tests/security/run.sh tests/cluster/run.sh
 PARITY_TEST   = $(if $(GOLDEN),'$(BUILD)/tests/parity $(GOLDEN)',tests/skipped.sh\ the\ recorded\ results,\ GOLDEN=folder)
 
 ## make check          everything that a change has to pass: units, parity, trainings, clusters, one pass with sanitizers
@@ -220,7 +224,7 @@ check: deps
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined programs test-programs
 	@$(MAKE) --no-print-directory check-now
 check-now:
-	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(PROCESS_TESTS:%='% $(BUILD)') \
+	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(PROCESS_TESTS:%='% $(BUILD)') 'tests/dashboard/run.sh $(BUILD) served' \
 	    $(patsubst $(BUILD)/%,$(BUILD)/address-undefined/%,$(UNIT_TESTS) $(WORKER_TESTS)) 'tests/cluster/run.sh $(BUILD)/address-undefined'
 
 ## make check-all      make check, the second compiler, threads under TSan, long cluster runs, the demo's bounds, whole trainings
@@ -229,11 +233,11 @@ check-all: deps-all
 	@$(MAKE) --no-print-directory $(JOBS) CC=clang BUILD=$(BUILD)/clang all test-programs
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread programs test-programs
 	@$(MAKE) --no-print-directory check-all-now
-THREADED_TESTS = worker/data/loader_test proto/trainer_test worker/spool_test
+THREADED_TESTS = worker/data/loader_test proto/trainer_test worker/spool_test coordinator/dashboard/http_test coordinator/dashboard/hostile_test
 check-all-now:
 	@tests/run.sh $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/clang/%) $(THREADED_TESTS:%=$(BUILD)/thread/tests/%) \
 	    'tests/cluster/run.sh $(BUILD)/thread' 'tests/cluster/long.sh $(BUILD)' 'tests/demo/run.sh $(BUILD)' \
-	    'tests/curves/run.sh $(BUILD)'
+	    'tests/dashboard/run.sh $(BUILD) page' 'tests/curves/run.sh $(BUILD)'
 
 ## make check-curves   whole trainings on real data against the reference's (a quarter of an hour)
 check-curves: deps
