@@ -111,12 +111,13 @@ cp "$stage/tiny.yaml" data/
 chmod -R a+rX data
 free_port; dashboard=$port
 free_port; port=$((port + 1))
+options="--data /data/shapes.yaml --cfg /data/tiny.yaml --weights= --img-size 64 --batch-size 8 --epochs 100 --threads 1"
 cat >.env <<ENV
 MENDEL_DATA=$folder/data
 MENDEL_CPUS=1
 MENDEL_PORT=$port
 MENDEL_DASHBOARD=$dashboard
-MENDEL_OPTIONS=--data /data/shapes.yaml --cfg /data/tiny.yaml --weights= --img-size 64 --batch-size 8 --epochs 100 --threads 1 --precision fp32 --noautoanchor --heartbeat 0.5 --lease 20 --generations 12
+MENDEL_OPTIONS=$options --precision fp32 --noautoanchor --heartbeat 0.5 --lease 20 --generations 12
 ENV
 files="--env-file $folder/.env -f $source/deploy/compose.yaml"
 compose() { docker-compose $files -p "$project" "$@"; }
