@@ -239,6 +239,14 @@ static void publish(scene *s)
 
 /* ---- the play ---- */
 
+static bool is_known(const scene *s)
+{
+    static const char *const others[] = {"empty", "one", "many", "still", "wide"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (is(s, others[i])) return true;
+    return phase_of(s) != DASHBOARD_RUNNING;
+}
+
 static void begin(scene *s, int64_t trials)
 {
     if (!is(s, "empty")) tell_imported(s);
@@ -269,6 +277,7 @@ int main(int argc, char **argv)
     scene s = {.began_ms = clock_ms()};
     if (argc < 3) give_up("stage FOLDER SCENE [TRIALS]");
     s.name = argv[2];
+    if (!is_known(&s)) give_up("there is no such scene");
     log_set_level(LEVEL_WARNING);
     hyp_space_default(&s.space);
     keyed_seed(&s.dice, 1, 2, 3);
