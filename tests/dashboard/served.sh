@@ -32,7 +32,7 @@ absent() { ! grep -l -F -e "$@"; }
 
 # ---- a run from its start to its end ----
 
-coordinate run $warm_task --local-workers 1 --generations 4 --epochs 6
+coordinate run $warm_task --generations 8 --epochs 10
 check "a coordinator serves its dashboard without being asked" wait_for 60 serving run
 token=$(token_of run)
 check "the address is kept for its owner alone" mode_of run/dashboard.url 600
@@ -42,9 +42,6 @@ check "and the token nowhere else" test "$(grep -c -F "$token" run.log)" = 1
 check "the token stands in no command line" absent "$token" /proc/[0-9]*/cmdline
 check "it listens on this machine alone" grep -q '^http://127\.0\.0\.1:' run/dashboard.url
 
-check "the state tells of the worker and its candidate" wait_for 120 answers run /api/state '"candidate":1,"attempt":1'
-check "the worker's device is named" answers run /api/state '"device":"cpu'
-check "how far the training is comes through" wait_for 120 answers run /api/state '"epochs":'
 is_status "the state is not for everyone" 401 run /api/state
 is_status "nor are metrics" 401 run /metrics
 is_status "a wrong token is none" 401 run /metrics -H "Authorization: Bearer $(echo "$token" | tr '0-9a-f' '1-9a-f0')"
@@ -52,7 +49,7 @@ is_status "the health of the loop is" 200 run /healthz
 is_status "another name for this machine is refused" 421 run /healthz -H 'Host: evil.example'
 is_status "nothing is taken" 405 run /api/state -X POST -d x
 is_status "the token in the address opens, too" 200 run "/metrics?token=$token"
-check "metrics are Prometheus's" grep -q '^mendel_generations 4$' answer
+check "metrics are Prometheus's" grep -q '^mendel_generations 8$' answer
 
 printf '%s' "$(url_of run)" >address
 check "a browser's first visit ends at the page, with a cookie" sh -c \
@@ -60,21 +57,23 @@ check "a browser's first visit ends at the page, with a cookie" sh -c \
 check "which opens the rest" sh -c "curl -s -f -b jar $(base_of run)/app.js | grep -q '^import'"
 check "the cookie is no script's" grep -q '^#HttpOnly_' jar
 
-curl -s -N -m 60 -b jar "$(base_of run)/api/events" >events &
+curl -s -N -m 900 -b jar "$(base_of run)/api/events" >events &
 events=$!
 check "events come" wait_for 60 grep -q '^data: {' events
 
-check "results arrive in the state" wait_for 300 answers run /api/state '"evaluated":2,'
-check "trials arrive with their results" wait_for 120 answers run /api/trials '"candidate":1,"state":"done","fitness":0.'
+work w run
+check "the state tells of the worker" wait_for 120 answers run /api/state '"device":"cpu'
+check "of its candidate, and how far that is" wait_for 120 answers run /api/state '"epochs":10,'
+check "trials arrive with their results" wait_for 300 answers run /api/trials '"candidate":1,"state":"done","fitness":0.'
 "$programs/coordinator" pause --run run >/dev/null 2>&1
 check "a pause is seen" wait_for 120 answers run /api/state '"phase":"paused"'
+check "whoever is paused answers" answers run /api/run '"name":"run"'
 "$programs/coordinator" resume --run run >/dev/null 2>&1
 check "and its end" wait_for 120 answers run /api/state '"phase":"running"'
-
-finish "$coordinator" 600
+finish "$coordinator" 900
 check "the run ends well" test "$code" = 0
 wait "$events" 2>/dev/null
-check "the last event tells of the end" sh -c 'grep "^data" events | tail -n 1 | grep -q "\"phase\":\"finished\".*\"evaluated\":4,"'
+check "the last event tells of the end" sh -c 'grep "^data" events | tail -n 1 | grep -q "\"phase\":\"finished\".*\"evaluated\":8,"'
 check "the token is not in the store" absent "$token" run/store.sqlite run/evolve.txt run/hyp_evolved.yaml
 
 # ---- a failure ----
