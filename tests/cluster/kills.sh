@@ -92,7 +92,7 @@ check "no process is left" none_left
 
 # ---- a worker that cannot hear that the run is over ----
 
-coordinate late $task $long_training --generations 3 --lease $short_lease
+coordinate late $task $long_training --generations 6 --lease $short_lease
 work h late; h=$worker
 work i late; i=$worker
 wait_for 60 has_done late 1
@@ -102,11 +102,11 @@ finish $coordinator
 check "a run ends without the worker that is frozen" [ $code -eq 0 ]
 finish $i
 kill -CONT $h
-coordinate late $task $long_training --generations 3 --lease $short_lease
+coordinate late $task $long_training --generations 6 --lease $short_lease
 finish $h 30
 check "... which hears that it is over when the command is given again" [ $code -eq 0 ]
 finish $coordinator
 check "... and then the coordinator ends at once" [ $code -eq 0 ]
-complete "after the late one" late 3
+complete "after the late one" late 6
 
 theme_end
