@@ -331,9 +331,9 @@ static status turn(server *s)
     if (result != OK) TRY(take_back(s, result));
     send_replies(s); /* after the commit: what is answered is on the disk */
     TRY(try_disk(s));
+    server_publish(s, false); /* before the plot of many trials, which takes its time */
     write_reports(s, false);
     server_show(s);
-    server_publish(s, false);
     fleet_forget_silent(&s->fleet, s->now_ms, 10 * s->o.lease_ms);
     return OK;
 }

@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "coordinator/server_inner.h"
 
 static const int64_t publish_every_ms = 250;
-/* A run that is opened has many trials to tell; so many a time keep the turn short. */
-enum { TRIALS_A_TIME = 1000 };
+/* A run that is opened has many trials to tell: a few milliseconds at a time, more while no worker waits for answers. */
+static const int64_t tell_busy_ms = 2, tell_idle_ms = 20;
+enum { TRIALS_A_LOOK = 32 }; /* between two looks at the clock */
 
 /* ---- trials ---- */
 
@@ -41,10 +43,12 @@ static void tell_imported(server *s)
 
 static void tell_changes(server *s, bool all)
 {
-    int64_t number;
+    int64_t number, until = clock_ms() + (fleet_welcome_count(&s->fleet) ? tell_busy_ms : tell_idle_ms);
     if (!s->imported_told) tell_imported(s);
-    for (int n = 0; (all || n < TRIALS_A_TIME) && (number = ledger_pop_changed(s->run->ledger)); n++)
+    for (int n = 1; (number = ledger_pop_changed(s->run->ledger)); n++) {
         tell_trial(s, number);
+        if (!all && n % TRIALS_A_LOOK == 0 && clock_ms() >= until) break;
+    }
 }
 
 /* ---- workers ---- */

@@ -64,6 +64,8 @@ function showPhase() {
   const [notice, gravity] = noticeOf(state);
   say($("notice"), notice);
   dress($("notice"), `notice ${gravity}`);
+  // Read aloud is what holds the run up, not every result.
+  say($("announce"), gravity ? notice : "");
 }
 
 function showFigures(s) {
