@@ -15,6 +15,8 @@
 #include "worker/need.h"
 #include "worker/trial.h"
 
+/* Different warnings of trainers that a worker repeats. */
+enum { WARNINGS_MOST = 200 };
 enum { LEFT_UNSENT_MS = 50 }; /* what could not be sent is tried again after this */
 
 typedef enum client_state {
@@ -46,6 +48,7 @@ typedef struct slot {
     int64_t started_ms, epoch, epochs;
     char *device, *precision; /* as the trainer says; NULL before */
     int64_t threads;
+    size_t lines_heard; /* of what it prints */
 } slot;
 
 typedef enum client_leaving { LEAVING_NOT, LEAVING_YIELD, LEAVING_INTERRUPTED } client_leaving;
@@ -85,6 +88,8 @@ typedef struct client {
 
     /* work */
     slot *slots;
+    uint64_t warned[WARNINGS_MOST]; /* hashes of what trainers have warned of */
+    size_t warned_count;
     int64_t beat_ms, spool_ms; /* when to send a heartbeat, and to try the disk again */
     bool finished;             /* the run is over */
     client_leaving leaving;
@@ -135,6 +140,8 @@ void work_clear(client *c);
 
 /* ---- report.c ---- */
 void report_message(client *c, slot *s, const trainer_message *m); /* Accepted, Progress, Result, Failed, Yield */
+/* What trainers warn of is said here, once: every candidate of a run warns of the same pictures. */
+void report_warnings(client *c, slot *s);
 void report_failed(client *c, slot *s, trainer_reason reason, const char *detail);
 void report_follow(client *c); /* heartbeats, deliveries that are due */
 void report_on_result_ack(client *c, envelope **e);

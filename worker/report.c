@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "common/array.h"
 #include "common/log.h"
@@ -63,6 +64,29 @@ static void progress(client *c, slot *s, const trainer_message *m)
         p.metrics = (ProtobufCBinaryData){packed.count, packed.data};
     if (c->state == CLIENT_WELCOME) client_send(c, MENDEL__ENVELOPE__BODY_PROGRESS, &p);
     bytes_free(&packed);
+}
+
+static bool is_new_warning(client *c, const char *line)
+{
+    uint64_t hash = XXH3_64bits(line, strlen(line));
+    for (size_t i = 0; i < c->warned_count; i++)
+        if (c->warned[i] == hash) return false;
+    if (c->warned_count == WARNINGS_MOST) return false;
+    c->warned[c->warned_count++] = hash;
+    return true;
+}
+
+void report_warnings(client *c, slot *s)
+{
+    static const char front[] = "warning: ";
+    const tail *log = trial_log(s->trial);
+    size_t fresh = log->ended - s->lines_heard;
+    if (fresh > log->count) fresh = log->count;
+    for (size_t i = log->count - fresh; i < log->count; i++) {
+        const char *line = tail_line(log, i);
+        if (text_starts_with(line, front) && is_new_warning(c, line)) log_warning("%s", line + strlen(front));
+    }
+    s->lines_heard = log->ended;
 }
 
 /* ---- deliveries ---- */

@@ -35,6 +35,7 @@ static void end_line(tail *t)
     if (t->count < TAIL_LINES) t->count++;
     else t->first = (t->first + 1) % TAIL_LINES;
     t->open_length = 0;
+    t->ended++;
 }
 
 void tail_add(tail *t, const char *bytes, size_t count)

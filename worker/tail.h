@@ -12,6 +12,7 @@ enum { TAIL_LINES = 100, TAIL_LINE_MOST = 500 };
 typedef struct tail {
     char lines[TAIL_LINES][TAIL_LINE_MOST + 1]; /* a ring */
     size_t first, count;                        /* whole lines */
+    size_t ended;                               /* whole lines so far, those that are gone included */
     char open[TAIL_LINE_MOST];                  /* the line that has not ended yet */
     size_t open_length;
 } tail;

@@ -39,6 +39,7 @@ static void only_the_last_lines_stay(void **state)
         add(&t, line);
     }
     assert_int_equal(t.count, TAIL_LINES);
+    assert_int_equal(t.ended, 3 * TAIL_LINES + 7);
     assert_string_equal(tail_line(&t, 0), "line 207");
     assert_string_equal(tail_line(&t, TAIL_LINES - 1), "line 306");
 }

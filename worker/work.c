@@ -163,6 +163,7 @@ static void hear_trial(client *c, slot *s)
         report_message(c, s, &m);
         trainer_message_free(&m);
     }
+    report_warnings(c, s);
     if (trial_over(s->trial)) free_slot(c, s);
 }
 

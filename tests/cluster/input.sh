@@ -88,6 +88,8 @@ head -c "$(wc -c <one_broken/images/train/0003.jpg)" /dev/zero >one_broken/image
 fails one_broken_run $task --data one_broken/shapes.yaml
 check "a broken picture among others does not stop a run" [ $code -eq 0 ]
 complete "without it" one_broken_run 3
+says "... and its worker names it" one_broken_run/workers/0.log "warning: left out: " "images/train/0003.jpg"
+check "... once" [ "$(grep -c 'left out: ' one_broken_run/workers/0.log)" -eq 1 ]
 
 # ---- folders ----
 
