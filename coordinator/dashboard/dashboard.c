@@ -141,7 +141,7 @@ static status copy_options(dashboard *d, const dashboard_options *o)
 static status open_token(dashboard *d)
 {
     char *path = path_join(d->folder, "dashboard.token");
-    status s = path ? access_token(path, d->token) : FAIL(ERR_MEMORY, "out of memory");
+    status s = path ? door_token(path, d->token) : FAIL(ERR_MEMORY, "out of memory");
     free(path);
     return s;
 }

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "coordinator/dashboard/dashboard.h"
-#include "coordinator/dashboard/access.h"
+#include "coordinator/dashboard/door.h"
 #include "coordinator/dashboard/history.h"
 #include "coordinator/dashboard/snapshot.h"
 

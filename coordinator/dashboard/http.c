@@ -170,16 +170,16 @@ static bool has_body(struct MHD_Connection *c)
 
 static bool has_token(const dashboard *d, struct MHD_Connection *c, bool *said)
 {
-    *said = access_token_equal(MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "token"), d->token);
-    bool borne = access_token_equal(access_bearer(header(c, "Authorization")), d->token);
-    bool kept = access_token_equal(MHD_lookup_connection_value(c, MHD_COOKIE_KIND, d->cookie), d->token);
+    *said = door_token_equal(MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "token"), d->token);
+    bool borne = door_token_equal(door_bearer(header(c, "Authorization")), d->token);
+    bool kept = door_token_equal(MHD_lookup_connection_value(c, MHD_COOKIE_KIND, d->cookie), d->token);
     return *said || borne || kept;
 }
 
 static void answer_request(dashboard *d, struct MHD_Connection *c, const char *path, const char *method, answer *a)
 {
     bool said;
-    if (!access_host_is_ours(header(c, "Host"), d->machine, d->named)) {
+    if (!door_host_is_ours(header(c, "Host"), d->machine, d->named)) {
         answer_words(a, MHD_HTTP_MISDIRECTED_REQUEST,
                      "This dashboard goes by the machine's address, its name or localhost, not by the name that was "
                      "asked for.");

@@ -13,12 +13,12 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "coordinator/dashboard/access.h"
+#include "coordinator/dashboard/door.h"
 #include "coordinator/dashboard/listen.h"
 
 static int make_folder(void **state)
 {
-    char template[] = "/tmp/access_test_XXXXXX";
+    char template[] = "/tmp/door_test_XXXXXX";
     log_set_level(LEVEL_SILENT);
     *state = mkdtemp(template) ? text_copy(template) : NULL;
     return *state ? 0 : -1;
@@ -37,12 +37,12 @@ static void a_token_is_made_once_and_kept_for_its_owner_alone(void **state)
 {
     char *path = path_join(*state, "token"), first[TOKEN_ROOM], second[TOKEN_ROOM];
     struct stat information;
-    assert_int_equal(access_token(path, first), OK);
+    assert_int_equal(door_token(path, first), OK);
     assert_int_equal(strlen(first), TOKEN_DIGITS);
     assert_int_equal(strspn(first, "0123456789abcdef"), TOKEN_DIGITS);
     assert_int_equal(stat(path, &information), 0);
     assert_int_equal(information.st_mode & 0777, 0600);
-    assert_int_equal(access_token(path, second), OK);
+    assert_int_equal(door_token(path, second), OK);
     assert_string_equal(first, second);
     free(path);
 }
@@ -51,23 +51,23 @@ static void a_token_that_others_could_read_or_that_is_none_is_replaced(void **st
 {
     char *path = path_join(*state, "token"), *aim = path_join(*state, "aim"), first[TOKEN_ROOM], other[TOKEN_ROOM];
     struct stat information;
-    assert_int_equal(access_token(path, first), OK);
+    assert_int_equal(door_token(path, first), OK);
     assert_int_equal(chmod(path, 0640), 0);
-    assert_int_equal(access_token(path, other), OK);
+    assert_int_equal(door_token(path, other), OK);
     assert_string_not_equal(first, other);
     assert_int_equal(stat(path, &information), 0);
     assert_int_equal(information.st_mode & 0777, 0600);
     static const char *const broken[] = {"", "short\n", "zz"};
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         assert_int_equal(fs_write_mode(path, broken[i], strlen(broken[i]), 0600), OK);
-        assert_int_equal(access_token(path, first), OK);
+        assert_int_equal(door_token(path, first), OK);
         assert_int_equal(strlen(first), TOKEN_DIGITS);
     }
     /* A link is not followed: it is replaced, and what it points to stays. */
     assert_int_equal(fs_write_mode(aim, "other", 5, 0600), OK);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink(aim, path), 0);
-    assert_int_equal(access_token(path, first), OK);
+    assert_int_equal(door_token(path, first), OK);
     assert_int_equal(lstat(path, &information), 0);
     assert_true(S_ISREG(information.st_mode));
     assert_int_equal(stat(aim, &information), 0);
@@ -82,30 +82,30 @@ static void only_the_whole_token_will_do(void **state)
     char token[TOKEN_ROOM], other[TOKEN_ROOM + 2];
     memset(token, 'a', TOKEN_DIGITS);
     token[TOKEN_DIGITS] = '\0';
-    assert_true(access_token_equal(token, token));
-    assert_false(access_token_equal(NULL, token));
-    assert_false(access_token_equal("", token));
-    assert_false(access_token_equal("a", token));
+    assert_true(door_token_equal(token, token));
+    assert_false(door_token_equal(NULL, token));
+    assert_false(door_token_equal("", token));
+    assert_false(door_token_equal("a", token));
     for (int i = 0; i < TOKEN_DIGITS; i++) {
         strcpy(other, token);
         other[i] = 'b';
-        assert_false(access_token_equal(other, token));
+        assert_false(door_token_equal(other, token));
         other[i] = '\0';
-        assert_false(access_token_equal(other, token));
+        assert_false(door_token_equal(other, token));
     }
     strcpy(other, token);
     strcat(other, "a");
-    assert_false(access_token_equal(other, token));
+    assert_false(door_token_equal(other, token));
 }
 
 static void a_bearer_is_found_in_its_header(void **state)
 {
     (void)state;
-    assert_string_equal(access_bearer("Bearer abc"), "abc");
-    assert_string_equal(access_bearer("bEARER   abc"), "abc");
-    assert_null(access_bearer(NULL));
-    assert_null(access_bearer("Basic abc"));
-    assert_null(access_bearer("Bearer"));
+    assert_string_equal(door_bearer("Bearer abc"), "abc");
+    assert_string_equal(door_bearer("bEARER   abc"), "abc");
+    assert_null(door_bearer(NULL));
+    assert_null(door_bearer("Basic abc"));
+    assert_null(door_bearer("Bearer"));
 }
 
 /* ---- the Host ---- */
@@ -141,14 +141,14 @@ static void hosts_are_ours_by_address_or_by_name(void **state)
                                          "localhost\\.evil",
                                          "."};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (!access_host_is_ours(ours[i], "head", "named.here")) fail_msg("'%s' is ours", ours[i]);
+        if (!door_host_is_ours(ours[i], "head", "named.here")) fail_msg("'%s' is ours", ours[i]);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (access_host_is_ours(others[i], "head", "named.here")) fail_msg("'%s' is not ours", others[i]);
-    assert_false(access_host_is_ours("", "", NULL));
+        if (door_host_is_ours(others[i], "head", "named.here")) fail_msg("'%s' is not ours", others[i]);
+    assert_false(door_host_is_ours("", "", NULL));
     char endless[5000];
     memset(endless, 'a', sizeof endless - 1);
     endless[sizeof endless - 1] = '\0';
-    assert_false(access_host_is_ours(endless, endless, endless));
+    assert_false(door_host_is_ours(endless, endless, endless));
 }
 
 /* ---- the address ---- */

@@ -1,4 +1,4 @@
-#include "coordinator/dashboard/access.h"
+#include "coordinator/dashboard/door.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,7 +37,7 @@ static status make_token(const char *path, char token[TOKEN_ROOM])
     return s;
 }
 
-status access_token(const char *path, char token[TOKEN_ROOM])
+status door_token(const char *path, char token[TOKEN_ROOM])
 {
     struct stat information;
     char *kept = NULL;
@@ -56,7 +56,7 @@ status access_token(const char *path, char token[TOKEN_ROOM])
     return make_token(path, token);
 }
 
-bool access_token_equal(const char *given, const char token[TOKEN_ROOM])
+bool door_token_equal(const char *given, const char token[TOKEN_ROOM])
 {
     size_t length = given ? strlen(given) : 0;
     volatile unsigned char differ = length != TOKEN_DIGITS; /* how long a token is, is no secret */
@@ -67,7 +67,7 @@ bool access_token_equal(const char *given, const char token[TOKEN_ROOM])
     return !differ;
 }
 
-const char *access_bearer(const char *authorization)
+const char *door_bearer(const char *authorization)
 {
     if (!authorization || strncasecmp(authorization, "bearer ", 7)) return NULL;
     authorization += 7;
@@ -93,7 +93,7 @@ static bool is_name(const char *words, const char *name)
     return name && *name && !strcasecmp(words, name);
 }
 
-bool access_host_is_ours(const char *host, const char *machine, const char *named)
+bool door_host_is_ours(const char *host, const char *machine, const char *named)
 {
     char name[256];
     bool bracketed = host && *host == '[';
