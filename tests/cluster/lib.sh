@@ -179,8 +179,10 @@ complete() {
 }
 verifies() { "$programs/coordinator" verify --run "$1"; }
 
-# trains PID NAME: the worker of this name is in the midst of a training, at least an epoch old, by the process $trainer.
+# trains PID NAME: the worker of this name is in the midst of a training, at least an epoch old, by the process $trainer. One that has
+# said its last word lives on for a moment, longest under a sanitizer: it is not meant.
 trains() {
     trainer=$(pgrep -P "$1" -f candidate-fd | head -n 1)
-    [ -n "$trainer" ] && [ -s "$2.spool/trials/slot-0/results.txt" ] && ! gone "$trainer"
+    epochs_done=$(wc -l 2>/dev/null <"$2.spool/trials/slot-0/results.txt") || epochs_done=0
+    [ -n "$trainer" ] && [ "$epochs_done" -ge 1 ] && [ "$epochs_done" -le 10 ] && ! gone "$trainer"
 }
