@@ -104,6 +104,7 @@ is_ours() { grep -qzxF "$mark" "/proc/$1/environ" 2>/dev/null && ! gone "$1"; }
 none_left() { [ -z "$(ours)" ]; }
 
 clean_up() {
+    trap '' INT TERM HUP # a second one must not cut this short
     for attempt in 1 2 3; do
         left=$(ours)
         [ -z "$left" ] || kill -9 $left 2>/dev/null

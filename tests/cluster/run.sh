@@ -14,6 +14,7 @@ shift
 folder=$(mktemp -d /tmp/mcXXXXXX) || exit 2
 themes=
 clean_up() {
+    trap '' INT TERM HUP # a second one must not cut this short
     for pid in $themes; do kill "$pid" 2>/dev/null; done
     wait
     rm -rf "$folder"
