@@ -100,53 +100,85 @@ static status resize_linear(const image *from, image *out)
 
 /* ---- area, whole factors ---- */
 
-/* Mean of 2 x 2 pixels. */
-static status halve(const image *from, image *out)
+/* Bytes and sums of them, at any address; GCC and clang make the processor's vectors of these. */
+enum { LANES = 16 };
+typedef uint8_t byte_lanes __attribute__((vector_size(LANES), may_alias, aligned(1)));
+typedef uint16_t sum_lanes __attribute__((vector_size(2 * LANES), may_alias, aligned(2)));
+
+/* Rows whose sum fits 16 bits. */
+enum { ROWS_MOST = 257 };
+
+/* Add `rows` rows of `count` values, column by column. */
+static void add_rows(const uint8_t *from, int rows, int count, uint16_t *sums)
 {
-    uint16_t *sums;
-    int count = 2 * IMAGE_CHANNELS * out->width;
-    TRY(array_new(&sums, (size_t)count));
-    for (int y = 0; y < out->height; y++) {
-        const uint8_t *a = from->pixels + image_bytes(from->width, 2 * y), *b = a + image_bytes(from->width, 1);
-        uint8_t *to = out->pixels + image_bytes(out->width, y);
+    memset(sums, 0, sizeof *sums * (size_t)count);
+    for (int r = 0; r < rows; r++, from += count) {
         int i = 0;
-        for (; i + BLOCK <= count; i += BLOCK)
-            for (int k = i; k < i + BLOCK; k++) sums[k] = (uint16_t)(a[k] + b[k]);
-        for (; i < count; i++) sums[i] = (uint16_t)(a[i] + b[i]);
-        for (int x = 0; x < out->width; x++)
-            for (int c = 0; c < IMAGE_CHANNELS; c++)
-                to[IMAGE_CHANNELS * x + c] = (uint8_t)((sums[6 * x + c] + sums[6 * x + 3 + c] + 2) >> 2);
+        for (; i + LANES <= count; i += LANES)
+            *(sum_lanes *)(sums + i) += __builtin_convertvector(*(const byte_lanes *)(from + i), sum_lanes);
+        for (; i < count; i++) sums[i] = (uint16_t)(sums[i] + from[i]);
     }
-    free(sums);
-    return OK;
 }
 
-/* Columns first, all channels of a row at once; then along the row. */
+/* Mean of 2 x 2 pixels: of every pixel and the one beside it, of which every other is wanted. */
+static status halve(const image *from, image *out)
+{
+    int count = 2 * IMAGE_CHANNELS * out->width;
+    uint16_t *sums;
+    uint8_t *means = NULL;
+    TRY(array_new(&sums, (size_t)padded(count) + LANES));
+    status s = array_new(&means, (size_t)padded(count));
+    for (int y = 0; s == OK && y < out->height; y++) {
+        uint8_t *to = out->pixels + image_bytes(out->width, y);
+        add_rows(from->pixels + image_bytes(from->width, 2 * y), 2, count, sums);
+        for (int i = 0; i < count; i += LANES) {
+            sum_lanes four = *(const sum_lanes *)(sums + i) + *(const sum_lanes *)(sums + i + IMAGE_CHANNELS);
+            *(byte_lanes *)(means + i) = __builtin_convertvector((four + 2) >> 2, byte_lanes);
+        }
+        for (int x = 0; x < out->width; x++)
+            memcpy(to + IMAGE_CHANNELS * x, means + 2 * IMAGE_CHANNELS * x, IMAGE_CHANNELS);
+    }
+    free(sums);
+    free(means);
+    return s;
+}
+
+/* Add to each of `width` pixels the `factor` ones that it covers. */
+static void add_columns(const uint16_t *from, int factor, int width, uint32_t *totals)
+{
+    for (int x = 0; x < width; x++, totals += IMAGE_CHANNELS) {
+        uint32_t red = 0, green = 0, blue = 0;
+        for (int dx = 0; dx < factor; dx++, from += IMAGE_CHANNELS) {
+            red += from[0];
+            green += from[1];
+            blue += from[2];
+        }
+        totals[0] += red;
+        totals[1] += green;
+        totals[2] += blue;
+    }
+}
+
 static status shrink_whole(const image *from, int factor_x, int factor_y, image *out)
 {
     float scale = 1.0f / (float)(factor_x * factor_y);
-    int count = IMAGE_CHANNELS * from->width;
-    uint32_t *sums;
+    int count = IMAGE_CHANNELS * from->width, out_count = IMAGE_CHANNELS * out->width;
+    uint16_t *sums;
+    uint32_t *totals = NULL;
     TRY(array_new(&sums, (size_t)count));
-    for (int y = 0; y < out->height; y++) {
+    status s = array_new(&totals, (size_t)out_count);
+    for (int y = 0; s == OK && y < out->height; y++) {
         uint8_t *to = out->pixels + image_bytes(out->width, y);
-        memset(sums, 0, sizeof *sums * (size_t)count);
-        for (int dy = 0; dy < factor_y; dy++) {
-            const uint8_t *row = from->pixels + image_bytes(from->width, y * factor_y + dy);
-            int i = 0;
-            for (; i + BLOCK <= count; i += BLOCK)
-                for (int k = i; k < i + BLOCK; k++) sums[k] += row[k];
-            for (; i < count; i++) sums[i] += row[i];
+        memset(totals, 0, sizeof *totals * (size_t)out_count);
+        for (int row = y * factor_y, left = factor_y; left > 0; row += ROWS_MOST, left -= ROWS_MOST) {
+            add_rows(from->pixels + image_bytes(from->width, row), left < ROWS_MOST ? left : ROWS_MOST, count, sums);
+            add_columns(sums, factor_x, out->width, totals);
         }
-        for (int i = 0; i < IMAGE_CHANNELS * out->width; i++) {
-            const uint32_t *at = sums + i / IMAGE_CHANNELS * IMAGE_CHANNELS * factor_x + i % IMAGE_CHANNELS;
-            uint32_t sum = 0;
-            for (int dx = 0; dx < factor_x; dx++) sum += at[IMAGE_CHANNELS * dx];
-            to[i] = (uint8_t)lrintf((float)sum * scale);
-        }
+        for (int i = 0; i < out_count; i++) to[i] = (uint8_t)lrintf((float)totals[i] * scale);
     }
     free(sums);
-    return OK;
+    free(totals);
+    return s;
 }
 
 /* ---- area, any factor ---- */
@@ -191,12 +223,15 @@ static status shrink_any(const image *from, image *out)
     area_share *across = NULL, *down = NULL;
     size_t across_count = 0, down_count = 0, count = image_bytes(out->width, 1);
     float *row = NULL, *sum = NULL;
+    int made = -1; /* the old row that `row` holds: one that two new rows share is shrunk once */
     status s = make_shares(from->width, out->width, &across, &across_count);
     if (s == OK) s = make_shares(from->height, out->height, &down, &down_count);
     if (s == OK) s = array_new(&row, count);
     if (s == OK) s = array_new(&sum, count);
     for (size_t k = 0; s == OK && k < down_count; k++) {
-        shrink_row(from->pixels + image_bytes(from->width, down[k].from), across, across_count, out->width, row);
+        if (down[k].from != made)
+            shrink_row(from->pixels + image_bytes(from->width, down[k].from), across, across_count, out->width, row);
+        made = down[k].from;
         bool first = k == 0 || down[k].to != down[k - 1].to, last = k + 1 == down_count || down[k].to != down[k + 1].to;
         for (size_t i = 0; i < count; i++) sum[i] = (first ? 0 : sum[i]) + down[k].weight * row[i];
         uint8_t *to = out->pixels + image_bytes(out->width, down[k].to);

@@ -114,7 +114,7 @@ static void area_is_the_mean_of_what_a_pixel_covers(void **state)
 static void area_by_whole_factors_is_the_rounded_mean(void **state)
 {
     (void)state;
-    static const int cases[][3] = {{5, 5, 13}, {3, 4, 11}, {7, 1, 9}, {1, 6, 40}, {2, 3, 1}, {40, 30, 2}};
+    static const int cases[][3] = {{5, 5, 13}, {3, 4, 11}, {7, 1, 9}, {1, 6, 40}, {2, 3, 1}, {40, 30, 2}, {1, 300, 2}};
     for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
         int fx = cases[n][0], fy = cases[n][1], width = cases[n][2], height = 3;
         image from = make(fx * width, fy * height), to = {0};
