@@ -69,11 +69,12 @@ static status measure_loader(const bench *b, int size, int threads, bool cached,
                         .ops = b->ops,
                         .device = b->device};
     loader *l;
-    const batch *first;
+    const batch *warm;
     TRY(loader_create(&l, b->data, &o));
     status s = loader_start_epoch(l, 0, NULL);
-    if (s == OK) s = loader_next(l, &first); /* plans are made */
-    if (s == OK) s = take_batches(l, b->o->seconds, out);
+    if (s == OK) s = loader_next(l, &warm);              /* plans are made */
+    while (s == OK && cached) s = loader_next(l, &warm); /* an epoch fills the cache */
+    if (s == OK || s == ERR_END) s = take_batches(l, b->o->seconds, out);
     loader_destroy(&l);
     return s;
 }
