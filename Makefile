@@ -141,8 +141,8 @@ $(BUILD)/backend_cpu.so: $(CPU)
 	$(CC) $(SANITIZER) -shared $^ $(CPU_LIBS) -o $@
 $(BUILD)/shapes: $(BUILD)/obj/examples/shapes/main.o $(SHAPES)
 	$(CC) $(LDFLAGS) $^ $(SHAPES_LIBS) -o $@
-$(BUILD)/bench: $(call objects,$(wildcard tests/bench/*.c)) $(TRAIN) | $(BUILD)/backend_cpu.so
-	$(CC) $(LDFLAGS) $(filter %.o,$^) $(TRAIN_LIBS) -o $@
+$(BUILD)/bench: $(call objects,$(wildcard tests/bench/*.c tests/bench/cluster/*.c)) $(TRAIN) $(BUILD)/obj/coordinator.a | $(BUILD)/backend_cpu.so
+	$(CC) $(LDFLAGS) $(filter %.o %.a,$^) $(TRAIN_LIBS) $(COORDINATOR_LIBS) -o $@
 # The parity runner drives breeding, training and the processor's kernels alike: all of the latter, and what it needs of the
 # coordinator, which an archive gives.
 $(BUILD)/obj/coordinator.a: $(filter-out $(TRAIN),$(COORDINATOR))
