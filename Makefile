@@ -76,7 +76,7 @@ CPU_LIBS         = -ldnnl -lgomp -lm
 
 PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
 
-.PHONY: all help deps deps-all demo check check-train check-all check-curves bench install clean units parity format
+.PHONY: all help deps deps-all demo check check-train check-all check-curves check-slurm check-compose bench install clean units parity format
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -243,6 +243,13 @@ check-all-now:
 check-curves: deps
 	@$(MAKE) --no-print-directory $(JOBS) programs
 	@tests/curves/run.sh $(BUILD)
+
+## make check-slurm    the Slurm deployment on a real Slurm of two nodes on this machine (root)
+check-slurm: programs $(HISTORY)
+	@tests/run.sh 'tests/deploy/slurm.sh $(BUILD)'
+## make check-compose  images and compose files (root); QUICK=quick: without compiling inside
+check-compose: programs $(HISTORY)
+	@tests/run.sh 'tests/deploy/compose.sh $(BUILD) $(QUICK)'
 
 test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS)
 
