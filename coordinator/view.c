@@ -13,7 +13,7 @@
 
 enum {
     REDRAW_MS = 100,
-    PLAIN_MS = 5000,            /* a plain line after this time when its words have changed, */
+    PLAIN_MS = 4000,            /* a plain line after this time when its words have changed, */
     PLAIN_UNCHANGED_MS = 60000, /* after this time when they have not, */
     PLAIN_LEAST_MS = 1000,      /* and no sooner, whatever happens */
     PLAIN_ATTEMPTS = 4,         /* named in a plain line */
