@@ -10,9 +10,9 @@
 static const char *const places[] = {"", "../lib/mendel/", "../", "../../../"};
 
 /* OpenMP's threads spin while they wait for their next piece of work: by default for some 15 ms, in which neither a thread that
- * makes samples nor another process gets their core. Half a millisecond covers the gaps within a step; then they sleep. libgomp
- * reads this when it is loaded; what the user has set stands. */
-static const char spins[] = "10000";
+ * makes samples nor another process gets their core. A seventh of a millisecond covers nearly all gaps within a step; then they
+ * sleep. libgomp reads this when it is loaded; what the user has set stands. */
+static const char spins[] = "3000";
 
 static status load_from(const char *path, const backend_ops **out)
 {
