@@ -32,7 +32,7 @@ absent() { ! grep -l -F -e "$@"; }
 
 # ---- a run from its start to its end ----
 
-coordinate run $warm_task --generations 8 --epochs 10
+coordinate run $warm_task --generations 24 --epochs 10
 check "a coordinator serves its dashboard without being asked" wait_for 60 serving run
 token=$(token_of run)
 check "the address is kept for its owner alone" mode_of run/dashboard.url 600
@@ -49,7 +49,7 @@ is_status "the health of the loop is" 200 run /healthz
 is_status "another name for this machine is refused" 421 run /healthz -H 'Host: evil.example'
 is_status "nothing is taken" 405 run /api/state -X POST -d x
 is_status "the token in the address opens, too" 200 run "/metrics?token=$token"
-check "metrics are Prometheus's" grep -q '^mendel_generations 8$' answer
+check "metrics are Prometheus's" grep -q '^mendel_generations 24$' answer
 
 printf '%s' "$(url_of run)" >address
 check "a browser's first visit ends at the page, with a cookie" sh -c \
@@ -61,24 +61,25 @@ curl -s -N -m 900 -b jar "$(base_of run)/api/events" >events &
 events=$!
 check "events come" wait_for 60 grep -q '^data: {' events
 
-work w run
-check "the state tells of the worker" wait_for 120 answers run /api/state '"device":"cpu'
-check "of its candidate, and how far that is" wait_for 120 answers run /api/state '"epochs":10,'
-check "trials arrive with their results" wait_for 300 answers run /api/trials '"candidate":1,"state":"done","fitness":0.'
+# Paused, it stays as it is until all has been looked at; what follows is seen as one of its candidates is trained.
 "$programs/coordinator" pause --run run >/dev/null 2>&1
 check "a pause is seen" wait_for 120 answers run /api/state '"phase":"paused"'
+work w run
+check "the state tells of the worker" wait_for 120 answers run /api/state '"device":"cpu'
 check "whoever is paused answers" answers run /api/run '"name":"run"'
 "$programs/coordinator" resume --run run >/dev/null 2>&1
 check "and its end" wait_for 120 answers run /api/state '"phase":"running"'
+check "the state tells of a candidate, and how far that is" wait_for 120 answers run /api/state '"epochs":10,'
+check "trials arrive with their results" wait_for 300 answers run /api/trials '"candidate":1,"state":"done","fitness":0.'
 finish "$coordinator" 900
 check "the run ends well" test "$code" = 0
 wait "$events" 2>/dev/null
-check "the last event tells of the end" sh -c 'grep "^data" events | tail -n 1 | grep -q "\"phase\":\"finished\".*\"evaluated\":8,"'
+check "the last event tells of the end" sh -c 'grep "^data" events | tail -n 1 | grep -q "\"phase\":\"finished\".*\"evaluated\":24,"'
 check "the token is not in the store" absent "$token" run/store.sqlite run/evolve.txt run/hyp_evolved.yaml
 
 # ---- a failure ----
 
-coordinate crashed $warm_task --local-workers 1 --generations 1 --epochs 12
+coordinate crashed $warm_task --local-workers 1 --generations 1 --epochs 100000
 trainer_lives() { trainer=$(ours | while read -r pid; do grep -qz candidate-fd "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"; done | head -n 1); [ -n "$trainer" ]; }
 check "a trainer is at work" wait_for 60 trainer_lives
 check "its progress is seen" wait_for 120 answers crashed /api/state '"steps":2'
@@ -87,7 +88,8 @@ check "its violent end is told as a failure" wait_for 120 answers crashed /api/t
 check "with a reason" grep -q -F '"reason":"crash"' answer
 check "and the second attempt is under way, or done" wait_for 120 answers crashed /api/trials '"attempts":2'
 is_status "its log is not for everyone" 401 crashed "/api/log?candidate=1&attempt=1"
-finish "$coordinator" 600
+kill -INT "$coordinator"
+finish "$coordinator"
 
 # ---- the same address again ----
 
