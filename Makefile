@@ -48,7 +48,7 @@ SHAPES_DIRS      = examples/shapes
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
            libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
            libcmocka-dev fonts-dejavu-core procps
-DEPS_ALL = $(DEPS) clang clang-format libclang-rt-14-dev valgrind curl chromium chromium-driver
+DEPS_ALL = $(DEPS) clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
 
@@ -107,7 +107,7 @@ programs: $(PROGRAMS)
 
 ## make help           this list
 help:
-	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
+	@sed -n 's/^## //p' $(filter Makefile %.mk,$(MAKEFILE_LIST))
 
 # ---- compiling ----
 $(BUILD)/obj/%.o: %.c | $(GENERATED:.c=.h)
@@ -203,6 +203,8 @@ $(BUILD)/tests/dashboard/stage: $(call objects,tests/dashboard/stage.c) $(COORDI
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(COORDINATOR_LIBS) -o $@
 
+include tests/fuzz/fuzz.mk
+
 # ---- checks ----
 GOLDEN ?= $(wildcard ../shared/golden)
 
@@ -225,7 +227,8 @@ check: deps
 	@$(MAKE) --no-print-directory check-now
 check-now:
 	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(PROCESS_TESTS:%='% $(BUILD)') 'tests/dashboard/run.sh $(BUILD) served' \
-	    $(patsubst $(BUILD)/%,$(BUILD)/address-undefined/%,$(UNIT_TESTS) $(WORKER_TESTS)) 'tests/cluster/run.sh $(BUILD)/address-undefined'
+	    $(patsubst $(BUILD)/%,$(BUILD)/address-undefined/%,$(UNIT_TESTS) $(WORKER_TESTS)) 'tests/cluster/run.sh $(BUILD)/address-undefined' \
+	    $(REPLAY_TESTS:'$(BUILD)/%='$(BUILD)/address-undefined/%)
 
 ## make check-all      make check, the second compiler, threads under TSan, long cluster runs, the demo's bounds, whole trainings
 check-all: deps-all
@@ -251,7 +254,7 @@ check-slurm: programs $(HISTORY)
 check-compose: programs $(HISTORY)
 	@tests/run.sh 'tests/deploy/compose.sh $(BUILD) $(QUICK)'
 
-test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS)
+test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS) $(if $(SANITIZE),$(REPLAYS))
 
 ## make bench          how fast it is here, beside the machine's limits
 bench: $(BUILD)/bench $(BUILD)/backend_cpu.so

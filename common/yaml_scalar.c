@@ -125,8 +125,11 @@ static void resolve_number(yaml_node *node, const char *plain, int base, int for
         node->kind = YAML_FLOAT;
         node->number = sign * (form == 60 ? base_sixty(digits) : strtod(digits, NULL));
     } else if (base == 60) {
-        node->kind = YAML_INT;
-        node->integer = (int64_t)(sign * base_sixty(digits));
+        double value = sign * base_sixty(digits);
+        bool fits = fabs(value) < 0x1p63;
+        node->kind = fits ? YAML_INT : YAML_FLOAT;
+        if (fits) node->integer = (int64_t)value;
+        else node->number = value;
     } else {
         char *end;
         unsigned long long value = strtoull(digits + (base == 2 || base == 16 ? 2 : 0), &end, base);

@@ -55,6 +55,7 @@ static void plain_scalars_have_the_types_of_yaml_1_1(void **state)
         {"09", YAML_STRING, 0},
         {"tRue", YAML_STRING, 0},
         {"99999999999999999999", YAML_FLOAT, 1e20},
+        {"-1000000000000000000:30", YAML_FLOAT, -6e19},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         yaml *file = parse(cases[i].plain);
