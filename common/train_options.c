@@ -51,7 +51,11 @@
     ROW(train_options, nms_time_limit, DOUBLE, "nms-time-limit", "", "0", 0, 1e6, "SECONDS",                           \
         "stop suppression in a batch after this time; 0: never, the reference: 10")                                    \
     ROW(train_options, as_reference, FLAG, "as-reference", "", "", 0, 0, "",                                           \
-        "--no-shuffle --warmup-cap 0 --label-rules reference --nms-time-limit 10")
+        "--no-shuffle --warmup-cap 0 --label-rules reference --nms-time-limit 10")                                     \
+    ROW(train_options, plots, CHOICE, "plots", "", "auto", 0, 0, "auto|always|never",                                  \
+        "draw labels, batches, curves and results; auto: unless it is a candidate of an evolution")                    \
+    ROW(train_options, tensorboard, CHOICE, "tensorboard", "", "auto", 0, 0, "auto|always|never",                      \
+        "write events for TensorBoard; auto: unless it is a candidate of an evolution")
 
 const option_row train_rows[] = {ROWS(OPTION_AS_ROW)};
 #define ONE_ROW(...) +1 /* sizeof train_rows would only give back the header's size */

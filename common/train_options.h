@@ -28,12 +28,14 @@ typedef struct train_options {
     bool drop_duplicates;
     double nms_time_limit;
     bool as_reference;
+    int plots, tensorboard;
 } train_options;
 
 typedef enum train_precision { TRAIN_AUTO, TRAIN_FP32, TRAIN_BF16, TRAIN_FP16 } train_precision;
+typedef enum train_keep { TRAIN_KEEP_AUTO, TRAIN_KEEP_ALWAYS, TRAIN_KEEP_NEVER } train_keep; /* plots, tensorboard */
 typedef enum train_label_rules { LABELS_MENDEL, LABELS_REFERENCE } train_label_rules;
 
-enum { TRAIN_ROWS = 31 };
+enum { TRAIN_ROWS = 33 };
 extern const option_row train_rows[TRAIN_ROWS];
 
 /* A section over `o`; `given` may be NULL or has TRAIN_ROWS flags. */

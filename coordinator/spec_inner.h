@@ -25,8 +25,8 @@ extern const char *const spec_digest_names[SPEC_DIGESTS];
 status spec_list(const run_spec *spec, parts *out);
 /* What workers may settle after the start. */
 status spec_list_settled(const run_spec *spec, parts *out);
-/* Does this option belong to the run? Not if it says where or how fast a candidate is trained, or names a file whose contents are
- * listed themselves. */
+/* Does this option belong to the run? Not if it says where or how fast a candidate is trained or what it draws, or names a file whose
+ * contents are listed themselves. */
 bool spec_has_option(const option_row *row);
 
 /* Four weights, not all 0. */

@@ -6,8 +6,7 @@
 
 #include "common/fs.h"
 #include "common/text.h"
-#include "tests/parity/parity.h"
-#include "worker/train/results.h"
+#include "tests/parity/formats_shared.h"
 #include "worker/train/run_folder.h"
 
 /* ---- YAML files of a run: read and written again ---- */
@@ -114,16 +113,21 @@ static void run_printf(parity *p)
 
 /* ---- results.txt ---- */
 
-static void add_epoch(parity *p, const yaml_node *input, const yaml_node *batches, results_row *row, text *out)
+bool formats_row(parity *p, const yaml_node *input, int64_t epoch, results_row *row)
 {
+    const yaml_node *losses = json_get(p, input, "loss_items_per_batch"),
+                    *metrics = json_get(p, input, "results_per_epoch");
     loss_means means = {0};
+    size_t count;
+    if (!losses || !metrics || epoch >= (int64_t)losses->count || epoch >= (int64_t)metrics->count) return false;
+    const yaml_node *batches = &losses->items[epoch];
+    *row = (results_row){.epoch = epoch, .epochs = json_int(p, input, "epochs")};
     for (size_t b = 0; b < batches->count; b++) {
-        size_t count;
         const double *items = json_numbers(p, &batches->items[b], &count);
-        float losses[LOSS_ITEMS];
-        if (!case_int(p, "loss items", (int64_t)count, LOSS_ITEMS)) return;
-        for (int k = 0; k < LOSS_ITEMS; k++) losses[k] = (float)items[k];
-        loss_means_add(&means, losses);
+        float rounded[LOSS_ITEMS];
+        if (!case_int(p, "loss items", (int64_t)count, LOSS_ITEMS)) return false;
+        for (int k = 0; k < LOSS_ITEMS; k++) rounded[k] = (float)items[k];
+        loss_means_add(&means, rounded);
     }
     memcpy(row->losses, means.items, sizeof row->losses);
     row->targets = json_int(p, input, "targets_in_last_batch");
@@ -132,7 +136,10 @@ static void add_epoch(parity *p, const yaml_node *input, const yaml_node *batche
     const char *memory = json_string(p, input, "gpu_mem");
     row->memory_gb = strtod(memory, &end);
     if (strcmp(end, "G")) case_fail(p, "gpu_mem is \"%s\"", memory);
-    results_add_line(out, row);
+    const double *values = json_numbers(p, &metrics->items[epoch], &count);
+    if (!case_int(p, "metrics", (int64_t)count, RESULT_COUNT)) return false;
+    memcpy(row->metrics, values, sizeof row->metrics);
+    return case_int(p, "batches_per_epoch", (int64_t)batches->count, json_int(p, input, "batches_per_epoch"));
 }
 
 /* What is read back prints the same line again: a resumed training goes on from it. */
@@ -165,19 +172,12 @@ static void run_results(parity *p)
     }
     const yaml_node *losses = json_get(p, input, "loss_items_per_batch"),
                     *metrics = json_get(p, input, "results_per_epoch");
-    int64_t epochs = json_int(p, input, "epochs"), batches = json_int(p, input, "batches_per_epoch");
+    int64_t epochs = json_int(p, input, "epochs");
     if (!losses || !metrics || !case_int(p, "epochs", (int64_t)losses->count, epochs)) return;
     if (!case_int(p, "epochs", (int64_t)metrics->count, epochs)) return;
     text out = {0};
-    for (int64_t e = 0; e < epochs; e++) {
-        results_row row = {.epoch = e, .epochs = epochs};
-        size_t count;
-        const double *values = json_numbers(p, &metrics->items[e], &count);
-        if (!case_int(p, "metrics", (int64_t)count, RESULT_COUNT)) break;
-        memcpy(row.metrics, values, sizeof row.metrics);
-        case_int(p, "batches_per_epoch", (int64_t)losses->items[e].count, batches);
-        add_epoch(p, input, &losses->items[e], &row, &out);
-    }
+    results_row row;
+    for (int64_t e = 0; e < epochs && formats_row(p, input, e, &row); e++) results_add_line(&out, &row);
     if (case_ok(p, "results.txt", text_status(&out)))
         case_text(p, "results.txt", text_string(&out), out.length, want, length);
     text_free(&out);
@@ -281,5 +281,5 @@ void parity_formats(parity *p)
     run_file(p, "printf", run_printf);
     run_file(p, "results.txt", run_results);
     run_increment_cases(p);
-    parity_not_yet(p, "formats/tensorboard.json", "TensorBoard events come later");
+    run_file(p, "tensorboard.json", formats_run_tensorboard);
 }

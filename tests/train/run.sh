@@ -62,11 +62,14 @@ check "... of 15 columns" [ "$(columns whole/exp0/results.txt)" = "15 " ]
 check "... its hyperparameters are kept" grep -q '^lr0: 0.01$' whole/exp0/hyp.yaml
 check "... its options are kept" grep -q '^batch_size: 16$' whole/exp0/opt.yaml
 check "... its weights are kept" [ -s whole/exp0/weights/last.pt -a -s whole/exp0/weights/best.pt -a -s whole/exp0/weights/best.state.pt ]
-check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 6 ]
+check "... TensorBoard has its events" grep -q "brain.Event:2" whole/exp0/events.out.tfevents.*
+check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 7 ]
 for words in 'Model Summary' 'Optimizer groups' 'Image sizes 64 train, 64 test' 'dataloader workers' 'Using cpu' \
     'Hyperparameters' 'Starting training for 3 epochs' '3 epochs completed in'; do
     check "... it says '$words'" grep -q "$words" output
 done
+check "--tensorboard never leaves them out" train --logdir quiet --tensorboard never --epochs 1
+check "... all of them" [ -z "$(find quiet -name 'events*')" ]
 check "the next one gets a folder of its own" train --logdir whole --name trial --epochs 1
 check "... named after it" [ -s whole/exp1_trial/weights/last_trial.pt -a -s whole/exp1_trial/results_trial.txt ]
 

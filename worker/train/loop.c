@@ -199,11 +199,18 @@ static status validate(training *t)
     return s;
 }
 
+static void note_epoch(const training *t)
+{
+    schedule_step last = schedule_at(&t->schedule, t->epoch, (t->epoch + 1) * t->schedule.o.batches - 1);
+    journal_epoch(t->journal, &t->row, last.lr);
+}
+
 static status finish_epoch(training *t)
 {
     bool final = t->epoch + 1 == t->epochs;
     if (!t->o->notest || final) TRY(validate(t));
     TRY(results_append(t->results_path, &t->row));
+    note_epoch(t);
     double now = fitness(t->row.metrics, fitness_weights_default);
     if (now > t->best_fitness) t->best_fitness = now;
     t->step = 0;
@@ -247,10 +254,19 @@ static status keep_result(const training *t, const char *path)
     return s;
 }
 
+static void start_journal(training *t)
+{
+    bool candidate = t->request->candidate;
+    journal_options o = {.folder = t->request->folder, .data = t->train_data};
+    o.tensorboard = journal_wanted(t->o->tensorboard, candidate);
+    t->journal = journal_start(&o);
+}
+
 static status run_epochs(training *t, training_result *out)
 {
     speedometer speed = {.started = clock_seconds()};
     out->begun = true;
+    start_journal(t);
     for (int64_t epoch = t->start_epoch; epoch < t->epochs; epoch++) {
         TRY(start_epoch(t, epoch));
         TRY(train_epoch(t, &speed));

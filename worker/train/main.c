@@ -198,6 +198,8 @@ static status run_job(job *j)
         .resume = j->resume,
     };
     log_info("Results go to %s", j->folder);
+    if (j->o->tensorboard != TRAIN_KEEP_NEVER)
+        log_info("Start TensorBoard with \"tensorboard --logdir %s\", view at http://localhost:6006/", j->o->logdir);
     status s = training_run(&request, &watch, &result, NULL);
     if (s != OK && !result.begun && !j->resume) drop_folder(j->folder, s);
     if (s == ERR_STOPPED)

@@ -328,6 +328,7 @@ status training_setup(training *t)
 
 void training_teardown(training *t)
 {
+    journal_end(&t->journal);
     validator_destroy(&t->validator);
     learner_destroy(&t->learner);
     loader_destroy(&t->train_loader);

@@ -4,6 +4,7 @@
 
 #include "worker/data/loader.h"
 #include "worker/train/checkpoint.h"
+#include "worker/train/journal.h"
 #include "worker/train/learner.h"
 #include "worker/train/schedule.h"
 #include "worker/train/training.h"
@@ -42,6 +43,7 @@ typedef struct training {
     double *maps;   /* mAP of each class at the last validation */
     results_row row;
     char *results_path, *last_path, *best_path;
+    journal *journal; /* NULL: none is kept */
 } training;
 
 /* ---- setup.c ---- */
