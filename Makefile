@@ -1,9 +1,9 @@
 # Mendel. `make demo` and `make check` are the two commands; `make help` lists the rest.
 #
 # Sources are found by folder and land in build/, mirrored; headers are followed by -MMD. What a program is made of:
-#   coordinator  coordinator/ proto/ common/
+#   coordinator  coordinator/ proto/ common/ common/draw/
 #   worker       worker/*.c   proto/ common/
-#   train        worker/{train,data,model,loss,metrics}/ worker/backend/*.c proto/ common/
+#   train        worker/{train,data,model,loss,metrics}/ worker/backend/*.c proto/ common/ common/draw/
 #   backend_X.so worker/backend/X/
 #   shapes       examples/shapes/ common/
 # A unit test X_test.c lies beside X.c and links what its program links, but for main.c.
@@ -35,6 +35,7 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 tests   = $(patsubst %.c,$(BUILD)/tests/%,$(foreach folder,$(1),$(wildcard $(folder)/*_test.c)))
 
 COMMON_DIRS      = common
+DRAW_DIRS        = common/draw
 PROTO_DIRS       = proto
 COORDINATOR_DIRS = coordinator coordinator/strategies coordinator/dashboard
 WORKER_DIRS      = worker
@@ -56,10 +57,11 @@ GENERATED = $(patsubst proto/%.proto,$(BUILD)/generated/proto/%.pb-c.c,$(wildcar
 GENERATED_OBJECTS = $(patsubst $(BUILD)/%.c,$(BUILD)/obj/%.o,$(GENERATED))
 
 COMMON      = $(call objects,$(call sources,$(COMMON_DIRS)))
+DRAW        = $(call objects,$(call sources,$(DRAW_DIRS)))
 PROTO       = $(call objects,$(call sources,$(PROTO_DIRS))) $(GENERATED_OBJECTS)
-COORDINATOR = $(call objects,$(call sources,$(COORDINATOR_DIRS))) $(PROTO) $(COMMON)
+COORDINATOR = $(call objects,$(call sources,$(COORDINATOR_DIRS))) $(DRAW) $(PROTO) $(COMMON)
 WORKER      = $(call objects,$(call sources,$(WORKER_DIRS))) $(PROTO) $(COMMON)
-TRAIN       = $(call objects,$(call sources,$(TRAIN_DIRS))) $(PROTO) $(COMMON)
+TRAIN       = $(call objects,$(call sources,$(TRAIN_DIRS))) $(DRAW) $(PROTO) $(COMMON)
 # Vector kernels are compiled once for each instruction set and chosen when the backend is opened.
 KERNEL_SETS := generic $(if $(filter x86_64,$(MACHINE)),avx2 avx512)
 KERNELS     = $(foreach set,$(KERNEL_SETS),$(BUILD)/obj/worker/backend/cpu/kernels.$(set).o)
@@ -70,7 +72,7 @@ COMMON_LIBS      = -lyaml -lxxhash -lm
 PROTO_LIBS       = -lprotobuf-c -lmsgpackc
 COORDINATOR_LIBS = -lczmq -lzmq -lsqlite3 -lcairo -lmicrohttpd $(PROTO_LIBS) $(COMMON_LIBS)
 WORKER_LIBS      = -lczmq -lzmq $(PROTO_LIBS) $(COMMON_LIBS)
-TRAIN_LIBS       = -lturbojpeg -lpng -lzip -ldl $(PROTO_LIBS) $(COMMON_LIBS)
+TRAIN_LIBS       = -lturbojpeg -lpng -lcairo -lzip -ldl $(PROTO_LIBS) $(COMMON_LIBS)
 SHAPES_LIBS      = -lturbojpeg $(COMMON_LIBS)
 CPU_LIBS         = -ldnnl -lgomp -lm
 
@@ -153,13 +155,14 @@ $(BUILD)/tests/parity: $(call objects,$(wildcard tests/parity/*.c)) $(TRAIN) $(C
 	$(CC) $(LDFLAGS) $(filter %.o %.a,$^) $(TRAIN_LIBS) $(CPU_LIBS) $(COORDINATOR_LIBS) -o $@
 
 # ---- unit tests: one program a file, linked with what the file's program links ----
-UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS) $(SHAPES_DIRS))
+UNIT_TESTS = $(call tests,$(COMMON_DIRS) $(DRAW_DIRS) $(PROTO_DIRS) $(COORDINATOR_DIRS) $(WORKER_DIRS) $(TRAIN_DIRS) $(CPU_DIRS) $(SHAPES_DIRS))
 define unit_rules # folders, objects, libraries
 $(call tests,$(1)): $(BUILD)/tests/%: $(BUILD)/obj/%.o $(2)
 	@mkdir -p $$(@D)
 	$$(CC) $$(LDFLAGS) $$(filter %.o,$$^) -lcmocka $(3) -o $$@
 endef
 $(eval $(call unit_rules,$(COMMON_DIRS),$(COMMON),$(COMMON_LIBS)))
+$(eval $(call unit_rules,$(DRAW_DIRS),$(DRAW) $(COMMON),-lcairo $(COMMON_LIBS)))
 $(eval $(call unit_rules,$(PROTO_DIRS),$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON_LIBS)))
 $(eval $(call unit_rules,$(COORDINATOR_DIRS),$(COORDINATOR),$(COORDINATOR_LIBS)))
 $(eval $(call unit_rules,$(WORKER_DIRS),$(WORKER),$(WORKER_LIBS)))

@@ -1,4 +1,4 @@
-#include "coordinator/axis.h"
+#include "common/draw/axis.h"
 
 #include <assert.h>
 #include <math.h>
@@ -19,11 +19,19 @@ static double round_step(double least)
     return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
 }
 
+/* Ticks at the ends of the scale count as within it, whatever rounding makes of them. */
 static void add_ticks(axis *a, double step)
 {
+    double low = ceil(a->low / step - 1e-9), high = floor(a->high / step + 1e-9);
     a->count = 0;
-    for (double k = ceil(a->low / step); k * step <= a->high && a->count < TICKS_ROOM; k++)
-        a->ticks[a->count++] = k * step + 0.0; /* makes a plain 0 of -0 */
+    for (double k = low; k <= high && a->count < TICKS_ROOM; k++)
+        a->ticks[a->count++] = fmin(fmax(k * step, a->low), a->high) + 0.0; /* makes a plain 0 of -0 */
+}
+
+static void choose_ticks(axis *a, size_t wish)
+{
+    double step = round_step((a->high - a->low) / (double)(wish + 1));
+    for (add_ticks(a, step); a->count > wish; add_ticks(a, step)) step = round_step(step * 1.5);
 }
 
 static void make_linear(axis *a, double low, double high, size_t wish)
@@ -34,8 +42,7 @@ static void make_linear(axis *a, double low, double high, size_t wish)
     double middle = low + (high - low) / 2, half = range * (0.5 + margin);
     a->low = middle - half;
     a->high = middle + half;
-    double step = round_step((a->high - a->low) / (double)(wish + 1));
-    for (add_ticks(a, step); a->count > wish; add_ticks(a, step)) step = round_step(step * 1.5);
+    choose_ticks(a, wish);
 }
 
 /* ---- logarithmic ---- */
@@ -76,6 +83,13 @@ void axis_make(axis *a, const double *values, size_t count, size_t wish, bool ma
     *a = (axis){0};
     if (may_be_logarithmic && low > 0 && high / low >= logarithmic_from) make_logarithmic(a, low, high, wish);
     else make_linear(a, low, high, wish);
+}
+
+void axis_between(axis *a, double low, double high, size_t wish)
+{
+    assert(low < high && wish >= AXIS_TICKS_LEAST && wish <= AXIS_TICKS_MOST);
+    *a = (axis){.low = low, .high = high};
+    choose_ticks(a, wish);
 }
 
 double axis_place(const axis *a, double value)

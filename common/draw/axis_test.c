@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/rng.h"
-#include "coordinator/axis.h"
+#include "common/draw/axis.h"
 
 static void expect_labels(const axis *a, const char *const *labels, size_t count)
 {
@@ -86,13 +86,23 @@ static void a_scale_holds_its_data_and_its_ticks(void **state)
     }
 }
 
+static void a_scale_between_ends_keeps_them(void **state)
+{
+    (void)state;
+    axis a;
+    axis_between(&a, 0, 1, 6);
+    assert_true(axis_place(&a, 0) == 0 && axis_place(&a, 1) == 1);
+    expect_labels(&a, (const char *const[]){"0", "0.2", "0.4", "0.6", "0.8", "1"}, 6);
+    axis_between(&a, -0.5, 2.5, 5);
+    expect_labels(&a, (const char *const[]){"0", "1", "2"}, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ticks_are_round_numbers),
-        cmocka_unit_test(equal_values_lie_in_the_middle),
-        cmocka_unit_test(decades_get_a_logarithmic_scale),
-        cmocka_unit_test(a_scale_holds_its_data_and_its_ticks),
+        cmocka_unit_test(ticks_are_round_numbers),         cmocka_unit_test(equal_values_lie_in_the_middle),
+        cmocka_unit_test(decades_get_a_logarithmic_scale), cmocka_unit_test(a_scale_holds_its_data_and_its_ticks),
+        cmocka_unit_test(a_scale_between_ends_keeps_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
