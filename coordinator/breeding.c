@@ -82,6 +82,17 @@ void breeding_rank(const population *p, const member *rows, size_t count, rankin
     for (size_t i = 0; i < out->count; i++) out->weights[i] = best[i] - best[out->count - 1];
 }
 
+void breeding_rank_members(const population *p, ranking *out)
+{
+    const population_best *best = population_ranked(p);
+    assert(best->count > 0);
+    out->count = best->count;
+    for (size_t i = 0; i < best->count; i++) {
+        out->rows[i] = &p->members[best->index[i]];
+        out->weights[i] = best->fitness[i] - best->fitness[best->count - 1];
+    }
+}
+
 /* (x * w).sum(0) / w.sum(), rows added one after the other as NumPy does. */
 static void weighted_mean(const hyp_space *space, const ranking *from, double *mean)
 {

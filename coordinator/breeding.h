@@ -11,7 +11,7 @@
 #include "common/rng.h"
 #include "coordinator/population.h"
 
-enum { BREEDING_PARENTS = 5 };
+enum { BREEDING_PARENTS = POPULATION_BEST };
 
 typedef enum parent_mode { PARENT_SINGLE, PARENT_WEIGHTED } parent_mode;
 
@@ -70,6 +70,8 @@ typedef struct ranking {
 } ranking;
 /* `rows` in file order, at least one. */
 void breeding_rank(const population *p, const member *rows, size_t count, ranking *out);
+/* The same of all members, at least one. */
+void breeding_rank_members(const population *p, ranking *out);
 /* One of the ranked rows by a weighted draw (weights all 0: the last, as up to Python 3.8), or their weighted mean (weights all
  * 0: NaN); a row alone is itself the parent. Says in *out which, and fills parent_hyps. */
 void breeding_choose(breeding_rng *r, const hyp_space *space, const ranking *from, parent_mode mode, child *out,

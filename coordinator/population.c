@@ -8,9 +8,15 @@
 #include "common/array.h"
 #include "common/fs.h"
 #include "common/yaml.h"
+#include "coordinator/file_rows.h"
 
-/* Digits of a number in evolve.txt, as printed with %.<digits>g. */
-enum { NEW_RESULT_DIGITS = 4, NEW_HYP_DIGITS = 3, SAVED_DIGITS = 3 };
+struct population_known {
+    population_best best;
+    file_rows *rows; /* NULL: nobody has asked for them */
+};
+
+/* Digits of a number as print_mutation prints it. */
+enum { NEW_RESULT_DIGITS = 4, NEW_HYP_DIGITS = 3 };
 /* Of an evolve.txt that is imported; 300 rows have 90 kB. */
 enum { IMPORT_BYTES_MOST = 1 << 28 };
 
@@ -23,6 +29,9 @@ void population_start(population *p, const hyp_space *space, const double weight
 void population_free(population *p)
 {
     free(p->members);
+    if (p->known) file_rows_destroy(&p->known->rows);
+    free(p->known);
+    p->known = NULL;
     p->members = NULL;
     p->count = p->room = 0;
 }
@@ -40,6 +49,7 @@ status population_add(population *p, const member *m)
         if (!isfinite(m->hyps[i]))
             return FAIL(ERR_NOT_FINITE, "candidate %lld: its %s is %g", (long long)m->candidate, p->space->rows[i].key,
                         m->hyps[i]);
+    if (!p->known) TRY(array_new(&p->known, 1));
     TRY(array_room(&p->members, &p->room, p->count + 1));
     p->members[p->count++] = *m;
     return OK;
@@ -123,155 +133,99 @@ status population_import(population *p, const char *path)
     return s;
 }
 
+/* ---- the best of them ---- */
+
+/* Members `from` and on are compared with the best so far; ties in the order of arrival. */
+static void rank_further(const population *p, population_best *b)
+{
+    if (p->count < b->seen) *b = (population_best){0};
+    for (; b->seen < p->count; b->seen++) {
+        double f = member_fitness(p, &p->members[b->seen]);
+        size_t at = b->count;
+        while (at > 0 && f > b->fitness[at - 1]) at--;
+        if (at == POPULATION_BEST) continue;
+        if (b->count < POPULATION_BEST) b->count++;
+        for (size_t k = b->count - 1; k > at; k--) {
+            b->fitness[k] = b->fitness[k - 1];
+            b->index[k] = b->index[k - 1];
+        }
+        b->fitness[at] = f;
+        b->index[at] = b->seen;
+    }
+}
+
+const population_best *population_ranked(const population *p)
+{
+    static const population_best none = {0};
+    if (!p->known) return &none;
+    rank_further(p, &p->known->best);
+    return &p->known->best;
+}
+
 /* ---- rows as the file has them ---- */
 
-typedef struct file_row {
-    member m; /* as the reference has it in memory when it sorts and saves */
-    double fitness;
-    size_t arrival; /* index among the members */
-    char *line;     /* as it saves it */
-    bool twice;     /* a row before this one has the same line */
-} file_row;
-
-typedef struct file_rows {
-    const hyp_space *space;
-    file_row *rows;
-    size_t count;
-} file_rows;
-
-/* What is left of a value that has been printed with %.<digits>g and read again. */
-static double through_text(double value, int digits)
+/* What is kept of the members from call to call, brought up to date. NULL in *rows: there is no member. */
+static status look_at_rows(const population *p, file_rows **rows)
 {
-    char printed[32];
-    snprintf(printed, sizeof printed, "%.*g", digits, value);
-    return strtod(printed, NULL);
-}
-
-static void round_member(const hyp_space *space, member *m, int result_digits, int hyp_digits)
-{
-    for (int i = 0; i < RESULT_COUNT; i++) m->results[i] = through_text(m->results[i], result_digits);
-    for (size_t i = 0; i < space->count; i++) m->hyps[i] = through_text(m->hyps[i], hyp_digits);
-}
-
-static char *saved_line(const hyp_space *space, const member *m)
-{
-    text line = {0};
-    for (int i = 0; i < RESULT_COUNT; i++) text_add(&line, i ? " %10.*g" : "%10.*g", SAVED_DIGITS, m->results[i]);
-    for (size_t i = 0; i < space->count; i++) text_add(&line, " %10.*g", SAVED_DIGITS, m->hyps[i]);
-    text_add(&line, "\n");
-    return text_take(&line);
-}
-
-/* Three-way, NaN last, as NumPy sorts. */
-static int compare_numbers(double a, double b)
-{
-    if (isnan(a) || isnan(b)) return isnan(a) - isnan(b);
-    return (a > b) - (a < b);
-}
-
-/* Fitness downwards; equal ones as np.unique leaves them, rows upwards column by column; equal rows in order of arrival. */
-static int by_fitness(const void *left, const void *right, void *context)
-{
-    const file_row *a = left, *b = right;
-    const hyp_space *space = context;
-    int order = compare_numbers(b->fitness, a->fitness);
-    for (int i = 0; !order && i < RESULT_COUNT; i++) order = compare_numbers(a->m.results[i], b->m.results[i]);
-    for (size_t i = 0; !order && i < space->count; i++) order = compare_numbers(a->m.hyps[i], b->m.hyps[i]);
-    if (!order) order = (a->arrival > b->arrival) - (a->arrival < b->arrival);
-    return order;
-}
-
-static int by_line(const void *left, const void *right)
-{
-    const file_row *a = *(file_row *const *)left, *b = *(file_row *const *)right;
-    int order = strcmp(a->line, b->line);
-    return order ? order : (a > b) - (a < b);
-}
-
-/* Of rows with the same text the first one stays. */
-static status mark_duplicates(file_rows *f)
-{
-    file_row **sorted;
-    TRY(array_new(&sorted, f->count));
-    for (size_t i = 0; i < f->count; i++) sorted[i] = &f->rows[i];
-    qsort(sorted, f->count, sizeof *sorted, by_line);
-    for (size_t i = 1; i < f->count; i++) sorted[i]->twice = !strcmp(sorted[i]->line, sorted[i - 1]->line);
-    free(sorted);
+    *rows = NULL;
+    if (!p->known) return OK;
+    if (!p->known->rows) TRY(file_rows_create(&p->known->rows));
+    TRY(file_rows_update(p->known->rows, p));
+    *rows = p->known->rows;
     return OK;
 }
 
-static void file_rows_free(file_rows *f)
+/* The first `most` rows of the file. One element more than there are, so that there is something to free. */
+static status list_rows(const population *p, size_t most, file_rows **rows, const file_row ***list, size_t *count)
 {
-    for (size_t i = 0; i < f->count; i++) free(f->rows[i].line);
-    free(f->rows);
-    *f = (file_rows){0};
-}
-
-/* Members whose results came here rather than from a file, and the last of them. */
-static size_t count_own(const population *p, size_t *last)
-{
-    size_t own = 0;
-    for (size_t i = 0; i < p->count; i++)
-        if (p->members[i].candidate >= 0) {
-            *last = i;
-            own++;
-        }
-    return own;
-}
-
-static status file_rows_make(const population *p, file_rows *f)
-{
-    *f = (file_rows){.space = p->space};
-    TRY(array_new(&f->rows, p->count));
-    f->count = p->count;
-    size_t newest = SIZE_MAX, own = count_own(p, &newest);
-    status s = OK;
-    for (size_t i = 0; s == OK && i < p->count; i++) {
-        file_row *row = &f->rows[i];
-        row->m = p->members[i];
-        row->arrival = i;
-        if (row->m.candidate >= 0) round_member(p->space, &row->m, NEW_RESULT_DIGITS, NEW_HYP_DIGITS);
-        bool saved_before = row->m.candidate >= 0 ? i != newest : own >= 2;
-        if (saved_before) round_member(p->space, &row->m, SAVED_DIGITS, SAVED_DIGITS);
-        row->fitness = member_fitness(p, &row->m);
-        row->line = saved_line(p->space, &row->m);
-        if (!row->line) s = FAIL(ERR_MEMORY, "out of memory for evolve.txt");
-    }
-    if (s == OK) {
-        qsort_r(f->rows, f->count, sizeof *f->rows, by_fitness, (void *)p->space);
-        s = mark_duplicates(f);
-    }
-    if (s != OK) file_rows_free(f);
-    return s;
+    *list = NULL;
+    *count = 0;
+    TRY(look_at_rows(p, rows));
+    if (most > p->count) most = p->count;
+    TRY(array_new(list, most + 1));
+    if (*rows) *count = file_rows_first(*rows, most, *list);
+    return OK;
 }
 
 status population_rows(const population *p, member **rows, size_t *count)
 {
+    file_rows *f;
+    const file_row **list;
     *rows = NULL;
     *count = 0;
-    file_rows f;
-    TRY(file_rows_make(p, &f));
-    member *out;
-    status s = array_new(&out, f.count);
-    for (size_t i = 0; s == OK && i < f.count; i++) {
-        if (f.rows[i].twice) continue;
-        out[*count] = f.rows[i].m;
-        round_member(p->space, &out[(*count)++], SAVED_DIGITS, SAVED_DIGITS);
-    }
-    file_rows_free(&f);
-    if (s == OK) *rows = out;
+    TRY(list_rows(p, SIZE_MAX, &f, &list, count));
+    status s = array_new(rows, *count);
+    for (size_t i = 0; s == OK && i < *count; i++) file_row_read(f, list[i], &(*rows)[i]);
+    free(list);
     return s;
+}
+
+/* The newest row may rise among the others when it loses its fourth digit; the others are in order. */
+status population_first_rows(const population *p, member rows[POPULATION_FIRST], size_t *count)
+{
+    file_rows *f;
+    const file_row **list;
+    TRY(list_rows(p, POPULATION_FIRST - 1, &f, &list, count));
+    const file_row *newest = f ? file_rows_newest(f) : NULL;
+    for (size_t i = 0; i < *count; i++) {
+        file_row_read(f, list[i], &rows[i]);
+        if (list[i] == newest) newest = NULL;
+    }
+    if (newest) file_row_read(f, newest, &rows[(*count)++]);
+    free(list);
+    return OK;
 }
 
 /* ---- texts ---- */
 
 status population_evolve_txt(const population *p, text *out)
 {
-    file_rows f;
-    TRY(file_rows_make(p, &f));
-    for (size_t i = 0; i < f.count; i++)
-        if (!f.rows[i].twice) text_add(out, "%s", f.rows[i].line);
-    file_rows_free(&f);
+    file_rows *f;
+    const file_row **list;
+    size_t count;
+    TRY(list_rows(p, SIZE_MAX, &f, &list, &count));
+    for (size_t i = 0; i < count; i++) text_add_bytes(out, list[i]->line, strlen(list[i]->line));
+    free(list);
     return text_status(out);
 }
 
@@ -282,17 +236,17 @@ static void add_results(text *out, const double *results)
 
 status population_hyp_evolved(const population *p, text *out)
 {
-    file_rows f;
-    TRY(file_rows_make(p, &f));
-    if (f.count) {
-        size_t unique = 0;
-        for (size_t i = 0; i < f.count; i++) unique += !f.rows[i].twice;
-        text_add(out, "# Hyperparameter Evolution Results\n# Generations: %g\n# Metrics: ", (double)unique);
-        add_results(out, f.rows[0].m.results);
+    file_rows *f;
+    const file_row **list;
+    size_t count;
+    TRY(list_rows(p, 1, &f, &list, &count));
+    if (count) {
+        text_add(out, "# Hyperparameter Evolution Results\n# Generations: %g\n# Metrics: ", (double)file_rows_count(f));
+        add_results(out, list[0]->values);
         text_add(out, "\n\n");
-        hyp_write(out, p->space, f.rows[0].m.hyps);
+        hyp_write(out, p->space, list[0]->values + RESULT_COUNT);
     }
-    file_rows_free(&f);
+    free(list);
     return text_status(out);
 }
 

@@ -20,11 +20,24 @@ typedef struct member {
     double hyps[HYP_MAX];         /* in the order of the space */
 } member;
 
+/* The best members by fitness, ties in the order of arrival. */
+enum { POPULATION_BEST = 5 };
+typedef struct population_best {
+    size_t index[POPULATION_BEST]; /* of the members, best first */
+    double fitness[POPULATION_BEST];
+    size_t count, seen; /* members that have been looked at */
+} population_best;
+
+/* What follows from the members, kept from call to call: not for two threads at once. */
+typedef struct population_known population_known;
+
+/* Members may be taken off its end by lowering `count`. */
 typedef struct population {
     const hyp_space *space; /* borrowed */
     double weights[FITNESS_TERMS];
     member *members;
     size_t count, room;
+    population_known *known; /* NULL: there was no member yet */
 } population;
 
 void population_start(population *p, const hyp_space *space, const double weights[FITNESS_TERMS]);
@@ -34,6 +47,9 @@ status population_add(population *p, const member *m);
 void population_free(population *p);
 
 double member_fitness(const population *p, const member *m);
+
+/* Borrowed until the next call. */
+const population_best *population_ranked(const population *p);
 
 /* Read an evolve.txt: rows of 7 results and the space's hyps, as np.loadtxt does (any white space between columns, # starts
  * a comment, empty lines count for nothing). ERR_FORMAT naming file, line and column of a bad row; then nothing is added.
@@ -47,6 +63,9 @@ status population_import(population *p, const char *path);
  * So the newest row is sorted by its fourth digit and printed with three, as the older ones were before it; imported rows
  * are what their file says until the second row of our own has come. */
 status population_rows(const population *p, member **rows, size_t *count);
+/* Of these rows as many as a choice among the best needs: the first ones, and the newest wherever it stands. */
+enum { POPULATION_FIRST = POPULATION_BEST + 2 };
+status population_first_rows(const population *p, member rows[POPULATION_FIRST], size_t *count);
 /* The texts of evolve.txt and hyp_evolved.yaml; without any member nothing is appended. */
 status population_evolve_txt(const population *p, text *out);
 status population_hyp_evolved(const population *p, text *out);

@@ -71,7 +71,7 @@ static status breed(const breeding_task *task, breeding_rng *r, child *out)
     double parent[HYP_MAX];
     if (p->count) {
         ranking best;
-        breeding_rank(p, p->members, p->count, &best);
+        breeding_rank_members(p, &best);
         weigh_equals_alike(&best);
         breeding_choose(r, p->space, &best, task->options->parent, out, parent);
     } else breeding_take_base(task, out, parent);

@@ -6,8 +6,6 @@
  * after random.seed(1), u = 0.1343642441124012. Weights fall from row to row and the last of the n <= 5 is 0, so that the first
  * has at least a quarter of the total: u * total lies within it, and the best row is the parent, every time. Only when all of
  * the n are equally good, the last of them is. */
-#include <stdlib.h>
-
 #include "coordinator/strategies/strategy.h"
 
 static status breed_from_rows(const breeding_task *task, breeding_rng *r, child *out)
@@ -15,11 +13,10 @@ static status breed_from_rows(const breeding_task *task, breeding_rng *r, child 
     const population *p = task->population;
     double parent[HYP_MAX];
     if (p->count) {
-        member *rows;
+        member rows[POPULATION_FIRST];
         size_t count;
-        TRY(population_rows(p, &rows, &count));
+        TRY(population_first_rows(p, rows, &count));
         breeding_select(r, p, rows, count, task->options->parent, out, parent);
-        free(rows);
     } else breeding_take_base(task, out, parent);
     breeding_mutate(r, p->space, task->options, parent, out);
     return OK;
