@@ -5,10 +5,11 @@
  *   point    everything between two convolutions, pixel by pixel: batch-norm over one map or over several that a concat would
  *            have joined, activation, addition; writes its result wherever it is wanted
  *   upsample, pool, concat (nothing to compute: its members are written in place), heads (loss, decode)
+ *   repack   a map laid out as another one
  *
  * A feature map lies in blocks of 8 or 16 channels (kernels.h). When a concat joins maps whose channels do not fill whole
  * blocks, the joined map has holes: `run` says how logical channels are laid out. Holes hold zeros, and weights that meet
- * them are zero, so no operation needs to know. */
+ * them are zero, so no operation needs to know, but for additions of maps with other holes: one is repacked before. */
 #ifndef CPU_FUSE_H
 #define CPU_FUSE_H
 
@@ -38,6 +39,7 @@ typedef enum fused_kind {
     FUSED_POINT,
     FUSED_UPSAMPLE,
     FUSED_POOL,
+    FUSED_REPACK,
     FUSED_CONCAT,
     FUSED_LOSS,
     FUSED_DECODE,
@@ -65,6 +67,7 @@ typedef struct fused {
     fused_norm norm;      /* FUSED_POINT */
     int activation;       /* FUSED_POINT: enum activation or ACTIVATION_NONE */
     int add;              /* FUSED_POINT: map, -1: none */
+    int like;             /* FUSED_REPACK: the map whose layout the result has */
     pool_parameters pool; /* FUSED_POOL */
     bool focus, resize;   /* FUSED_INPUT */
     int resize_height, resize_width;
@@ -85,7 +88,7 @@ typedef struct network {
 status network_create(const graph *g, bool training, int block, network *out);
 void network_free(network *n);
 
-/* How an operation uses a map. */
+/* How an operation uses a map. USE_POOL: to make another map of it, a panel at a time. */
 typedef enum map_use { USE_CONV, USE_SEGMENT, USE_ADD, USE_CONCAT, USE_UPSAMPLE, USE_POOL, USE_HEAD } map_use;
 
 typedef struct map_user {

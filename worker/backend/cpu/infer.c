@@ -191,6 +191,10 @@ static status make_pool(plan *p, infer *t, const fused *op)
     const map *x = &t->net.maps[op->in[0]];
     bool bf16 = p->precision == PRECISION_BF16;
     pool_options o = {.window = op->pool, .images = 1, .blocks = x->blocks, .threads = 1};
+    if (op->kind == FUSED_REPACK) {
+        o.from = x;
+        o.to = &t->net.maps[op->out];
+    }
     o.height = x->height;
     o.width = x->width;
     o.out_height = t->net.maps[op->out].height;
@@ -229,6 +233,7 @@ static status make_steps(plan *p, infer *t, const graph *g)
         case FUSED_CONV: TRY(make_conv(p, t, g, (int)i)); break;
         case FUSED_POINT: TRY(make_point(p, t, g, (int)i)); break;
         case FUSED_UPSAMPLE:
+        case FUSED_REPACK:
         case FUSED_POOL: TRY(make_pool(p, t, op)); break;
         case FUSED_CONCAT: break;
         case FUSED_LOSS: t->loss = op; break;

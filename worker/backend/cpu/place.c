@@ -248,8 +248,8 @@ static status place_gradients(places *p)
         const fused *op = &n->ops[i];
         int moment = p->end - 1 - i;
         for (int f = 0; f < op->filters; f++) TRY(settle_gradient(p, op->filter[f].out, moment));
-        bool plain =
-            op->kind == FUSED_POINT || op->kind == FUSED_UPSAMPLE || op->kind == FUSED_POOL || op->kind == FUSED_CONCAT;
+        bool plain = op->kind == FUSED_POINT || op->kind == FUSED_UPSAMPLE || op->kind == FUSED_POOL ||
+                     op->kind == FUSED_REPACK || op->kind == FUSED_CONCAT;
         if (plain && !n->maps[op->out].wants_gradient) continue;
         if (plain) TRY(settle_gradient(p, op->out, moment));
         switch (op->kind) {
@@ -264,6 +264,7 @@ static status place_gradients(places *p)
             touch(p, &p->maps[op->out].value, moment);
             TRY(new_gradient(p, op->in[0], false, moment, i, 0));
             break;
+        case FUSED_REPACK:
         case FUSED_UPSAMPLE: TRY(new_gradient(p, op->in[0], false, moment, i, 0)); break;
         case FUSED_CONCAT: TRY(concat_gradients(p, i)); break;
         case FUSED_LOSS: TRY(loss_gradients(p, i, moment)); break;

@@ -199,6 +199,10 @@ static status make_pool(plan *p, train *t, int index)
     const map *x = &t->net.maps[op->in[0]];
     const map_places *out = &t->at.maps[op->out];
     pool_options o = {.window = op->pool, .images = x->images, .blocks = x->blocks};
+    if (op->kind == FUSED_REPACK) {
+        o.from = x;
+        o.to = &t->net.maps[op->out];
+    }
     o.height = x->height;
     o.width = x->width;
     o.out_height = t->net.maps[op->out].height;
@@ -247,6 +251,7 @@ static status make_forward(plan *p, train *t, const graph *g)
         case FUSED_CONV: TRY(make_conv(p, t, g, (int)i)); break;
         case FUSED_POINT: TRY(make_point(p, t, g, (int)i)); break;
         case FUSED_UPSAMPLE:
+        case FUSED_REPACK:
         case FUSED_POOL: TRY(make_pool(p, t, (int)i)); break;
         case FUSED_CONCAT: TRY(add_step(t, &(step){.kind = STEP_SUM})); break; /* keeps steps and operations in line */
         case FUSED_LOSS: TRY(make_loss(p, t, op)); break;
@@ -297,7 +302,8 @@ static status make_backward(plan *p, train *t, const graph *g)
         if (op->kind == FUSED_CONV) TRY(make_conv_backward(t, i));
         if (!wanted || op->kind == FUSED_CONV) continue;
         if (!adds_itself) TRY(make_sum(p, t, g, op->out));
-        if (op->kind != FUSED_POINT && op->kind != FUSED_POOL && op->kind != FUSED_UPSAMPLE) continue;
+        bool reverses = op->kind == FUSED_POOL || op->kind == FUSED_UPSAMPLE || op->kind == FUSED_REPACK;
+        if (op->kind != FUSED_POINT && !reverses) continue;
         step s = t->steps[i];
         s.backward = true;
         TRY(add_step(t, &s));
