@@ -57,7 +57,7 @@ static status read_options(const Mendel__Welcome *run, const Mendel__Candidate *
 {
     TRY(map_unpack_options(run->options.data, run->options.len, train_rows, TRAIN_ROWS, o, is_the_runs));
     TRY(set(o, "weights", place->weights));
-    TRY(set(o, "cfg", ""));
+    TRY(set(o, "cfg", *run->model_yaml ? run->model_name : "")); /* a name for messages: nothing opens it */
     TRY(set(o, "data", ""));
     TRY(set(o, "logdir", place->folder));
     TRY(set(o, "device", place->device));

@@ -114,6 +114,7 @@ static void files_and_devices_are_not_the_coordinators(void **state)
     set(s, "epochs", "13");
     set(s, "batch-size", "5");
     s->place.weights = "/cache/w.pt";
+    s->run.model_name = (char *)"models/yolov5x.yaml"; /* for messages; its text came with it */
     s->place.resume = "/spool/checkpoints/c.pt";
     metrics own = {0};
     assert_int_equal(make(s, &own), OK);
@@ -123,7 +124,7 @@ static void files_and_devices_are_not_the_coordinators(void **state)
     assert_int_equal(map_unpack_options(s->made.options.data, s->made.options.count, train_rows, TRAIN_ROWS, &o, NULL),
                      OK);
     assert_string_equal(o.weights, "/cache/w.pt");
-    assert_string_equal(o.cfg, "");
+    assert_string_equal(o.cfg, "models/yolov5x.yaml");
     assert_string_equal(o.data, "");
     assert_string_equal(o.hyp, "");
     assert_string_equal(o.resume, "");

@@ -66,7 +66,7 @@ says "... and is named" classes.log "error:" "first candidate failed (data)" "la
 sed 's/SPP, /Spp, /' "$stage/tiny.yaml" >module.yaml
 fails module $task --cfg module.yaml
 check "an unknown module stops the run with 3" [ $code -eq 3 ]
-says "... and is named" module.log "error:" "first candidate failed" ":$(grep -n Spp module.yaml | cut -d: -f1): unknown module 'Spp'"
+says "... and is named" module.log "error:" "first candidate failed" "module.yaml:$(grep -n Spp module.yaml | cut -d: -f1): unknown module 'Spp'"
 check "... nothing is left running" none_left
 
 # Pictures of the same size with other bytes in them are the same data set to the run, so they can be mended.

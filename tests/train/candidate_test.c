@@ -404,7 +404,8 @@ static void what_is_refused_is_called_so(void **state)
     order *o = new_order("refused");
     replace(&o->start.model, "nc: 3\ndepth_multiple: 1\nwidth_multiple: 1\nanchors: 3\nbackbone:\n"
                              "  - [-1, 1, Convolution, [8, 3]]\nhead: []\n");
-    expect_failure(o, 0, REASON_REFUSED, "model yaml:6: unknown module 'Convolution'");
+    set(o, "cfg", "odd.yaml");
+    expect_failure(o, 0, REASON_REFUSED, "odd.yaml:6: unknown module 'Convolution'");
     o = new_order("refused");
     replace(&o->start.model, "nc: 3\ndepth_multiple: 1\nwidth_multiple: 1\nanchors: 3\nbackbone:\n"
                              "  - [-1, 1, Conv, [8, 3, 1]]\n  - [-1, 1, Conv, [8, 3, 2]]\n"

@@ -166,7 +166,8 @@ static status read_options(work *w, const trainer_message *m, const char *device
     w->options.seed = m->seed;
     /* A resumed training takes model and anchors from its checkpoint; others train the model that was sent, or that of the
      * weights that the worker has put where the options say. */
-    TRY(set(w, "cfg", *m->model && !m->resume ? "model" : ""));
+    if (!*m->model || m->resume) TRY(set(w, "cfg", ""));
+    else if (!*w->options.cfg) TRY(set(w, "cfg", "model yaml"));
     if (m->resume) TRY(set(w, "weights", m->resume));
     if (!*w->options.cfg && !*w->options.weights) return FAIL(ERR_ARGUMENT, "neither a model nor weights were sent");
     memset(w->given, true, sizeof w->given);
@@ -196,7 +197,7 @@ static status read_start(work *w, const trainer_message *m, const char *device, 
     w->request = (training_request){.options = &w->options,
                                     .hyps = w->hyps,
                                     .data = &w->data,
-                                    .model_name = "model yaml",
+                                    .model_name = w->options.cfg,
                                     .model_yaml = *w->options.cfg ? m->model : NULL,
                                     .folder = m->folder,
                                     .checkpoint = w->checkpoint,
