@@ -87,6 +87,8 @@ void store_candidate_free(store_candidate *c);
 
 /* Add one, or replace the one of that number. Texts are copied. */
 status store_put_candidate(store *s, const hyp_space *space, const store_candidate *c);
+/* What became of one that is there: all but how it was bred. */
+status store_update_candidate(store *s, const store_candidate *c);
 /* Call `visit` for every candidate by number, imported ones first (-1, -2, ...). What it is given is valid during the call; it may
  * take the texts by setting them to NULL. Stops at the first status that is not OK and returns it. */
 status store_each_candidate(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),

@@ -14,12 +14,15 @@
 extern const char store_schema[];
 
 /* Statements that are prepared once. The order of columns is that of the binds and reads in store_rows.c. */
-#define CANDIDATE_COLUMNS                                                                                              \
-    "number, state, bred_ms, ended_ms, attempts, lost, crashes, arrival, results, epoch, reason, detail, "             \
-    "checkpoint_path, checkpoint_hash, checkpoint_step, hyps, parents, weights, parent, seen, rounds, factors"
-#define ATTEMPT_COLUMNS                                                                                                \
-    "candidate, attempt, epoch, session, worker, slot, number, state, leased_ms, ended_ms, host, device, precision, "  \
-    "version, threads, peak_memory, seconds, resumed, reason, detail, log, results"
+/* What becomes of a candidate, and how it was bred. */
+#define CANDIDATE_FATE                                                                                                 \
+    "state, bred_ms, ended_ms, attempts, lost, crashes, arrival, results, epoch, reason, detail, checkpoint_path, "    \
+    "checkpoint_hash, checkpoint_step"
+#define CANDIDATE_COLUMNS "number, " CANDIDATE_FATE ", hyps, parents, weights, parent, seen, rounds, factors"
+#define ATTEMPT_FATE                                                                                                   \
+    "epoch, session, worker, slot, number, state, leased_ms, ended_ms, host, device, precision, version, threads, "    \
+    "peak_memory, seconds, resumed, reason, detail, log, results"
+#define ATTEMPT_COLUMNS "candidate, attempt, " ATTEMPT_FATE
 
 #define STORE_STATEMENTS(ROW)                                                                                          \
     ROW(SQL_BEGIN, "BEGIN IMMEDIATE")                                                                                  \
@@ -29,8 +32,16 @@ extern const char store_schema[];
     ROW(SQL_GET, "SELECT value FROM settings WHERE name = ?")                                                          \
     ROW(SQL_PUT_CANDIDATE, "INSERT OR REPLACE INTO candidates (" CANDIDATE_COLUMNS ") VALUES "                         \
                            "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                       \
-    ROW(SQL_PUT_ATTEMPT, "INSERT OR REPLACE INTO attempts (" ATTEMPT_COLUMNS ") VALUES "                               \
-                         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")                         \
+    ROW(SQL_UPDATE_CANDIDATE, "UPDATE candidates SET (" CANDIDATE_FATE ") = "                                          \
+                              "(?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) WHERE number = ?1")      \
+    ROW(SQL_PUT_ATTEMPT, "INSERT INTO attempts (" ATTEMPT_COLUMNS ") VALUES "                                          \
+                         "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "                         \
+                         "ON CONFLICT (candidate, attempt) DO UPDATE SET (" ATTEMPT_FATE ") = (excluded.epoch, "       \
+                         "excluded.session, excluded.worker, excluded.slot, excluded.number, excluded.state, "         \
+                         "excluded.leased_ms, excluded.ended_ms, excluded.host, excluded.device, "                     \
+                         "excluded.precision, excluded.version, excluded.threads, excluded.peak_memory, "              \
+                         "excluded.seconds, excluded.resumed, excluded.reason, excluded.detail, excluded.log, "        \
+                         "excluded.results)")                                                                          \
     ROW(SQL_ADD_EVENT, "INSERT INTO events (wall_ms, kind, words) VALUES (?, ?, ?)")
 #define STORE_SQL_AS_ID(id, sql) id,
 typedef enum store_sql { STORE_STATEMENTS(STORE_SQL_AS_ID) STORE_SQL_COUNT } store_sql;

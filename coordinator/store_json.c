@@ -9,17 +9,35 @@
 
 /* ---- writing ---- */
 
-/* 15 digits are enough for most numbers that people and rounding make, 17 for every double. */
+/* Most numbers that rounding makes have no more than nine decimals: they are written as such, and divide back exactly. False: not this
+ * one. */
+static bool write_decimals(text *out, double value)
+{
+    enum { DECIMALS = 9 };
+    const double scale = 1e9, most = 9e6; /* so that the scaled number is a whole one that a double holds */
+    if (!(fabs(value) < most)) return false;
+    double whole = nearbyint(fabs(value) * scale);
+    if (whole / scale != fabs(value)) return false;
+    char number[32], *at = number + sizeof number;
+    uint64_t rest = (uint64_t)whole;
+    bool trailing = true;
+    for (int i = 0; i < DECIMALS; i++, rest /= 10) {
+        trailing = trailing && rest % 10 == 0;
+        if (!trailing) *--at = (char)('0' + rest % 10);
+    }
+    if (!trailing) *--at = '.';
+    do *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (signbit(value)) *--at = '-';
+    text_add_bytes(out, at, (size_t)(number + sizeof number - at));
+    return true;
+}
+
+/* 17 digits tell every double. */
 static void write_number(text *out, double value)
 {
-    if (isnan(value) || isinf(value)) {
-        text_add(out, isnan(value) ? "\"nan\"" : value < 0 ? "\"-inf\"" : "\"inf\"");
-        return;
-    }
-    char number[32];
-    snprintf(number, sizeof number, "%.15g", value);
-    if (strtod(number, NULL) != value) snprintf(number, sizeof number, "%.17g", value);
-    text_add_bytes(out, number, strlen(number));
+    if (isnan(value) || isinf(value)) text_add(out, isnan(value) ? "\"nan\"" : value < 0 ? "\"-inf\"" : "\"inf\"");
+    else if (!write_decimals(out, value)) text_add(out, "%.17g", value);
 }
 
 void store_write_numbers(text *out, const double *values, size_t count)
@@ -39,23 +57,40 @@ void store_write_integers(text *out, const int64_t *values, size_t count)
     text_add_bytes(out, "]", 1);
 }
 
-/* One byte of a key as it stands in a JSON string. */
+/* Bytes of a key that stand for themselves in a JSON string. */
+static size_t plain_length(const char *key)
+{
+    size_t count = 0;
+    while ((unsigned char)key[count] >= 0x20 && key[count] != '"' && key[count] != '\\') count++;
+    return count;
+}
+
+/* Any other byte. */
 static void escape(char byte, char escaped[8])
 {
     if (byte == '"' || byte == '\\') snprintf(escaped, 8, "\\%c", byte);
-    else snprintf(escaped, 8, (unsigned char)byte < 0x20 ? "\\u%04x" : "%c", (unsigned char)byte);
+    else snprintf(escaped, 8, "\\u%04x", (unsigned char)byte);
+}
+
+static void write_key(text *out, const char *key)
+{
+    for (;;) {
+        size_t plain = plain_length(key);
+        char escaped[8];
+        text_add_bytes(out, key, plain);
+        key += plain;
+        if (!*key) return;
+        escape(*key++, escaped);
+        text_add_bytes(out, escaped, strlen(escaped));
+    }
 }
 
 void store_write_keyed(text *out, const hyp_space *space, const double *values)
 {
     text_add_bytes(out, "{", 1);
     for (size_t i = 0; i < space->count; i++) {
-        text_add(out, i ? ", \"" : "\"");
-        for (const char *c = space->rows[i].key; *c; c++) {
-            char escaped[8];
-            escape(*c, escaped);
-            text_add_bytes(out, escaped, strlen(escaped));
-        }
+        text_add_bytes(out, ", \"" + (i ? 0 : 2), i ? 3 : 1);
+        write_key(out, space->rows[i].key);
         text_add_bytes(out, "\": ", 3);
         write_number(out, values[i]);
     }
@@ -75,10 +110,15 @@ static bool take(const char **at, char mark)
 static bool take_key(const char **at, const char *key)
 {
     if (!take(at, '"')) return false;
-    for (; *key; key++) {
+    for (;;) {
+        size_t length = plain_length(key);
         char escaped[8];
-        escape(*key, escaped);
-        size_t length = strlen(escaped);
+        if (strncmp(*at, key, length)) return false;
+        *at += length;
+        key += length;
+        if (!*key) break;
+        escape(*key++, escaped);
+        length = strlen(escaped);
         if (strncmp(*at, escaped, length)) return false;
         *at += length;
     }

@@ -192,37 +192,56 @@ static void read_made(reader *r, const hyp_space *space, child *made)
 
 /* ---- candidates ---- */
 
+static void bind_fate(binder *b, const store_candidate *c)
+{
+    bind_int(b, c->number);
+    bind_text(b, candidate_state_name(c->state));
+    bind_int(b, c->bred_ms);
+    bind_int(b, c->ended_ms);
+    bind_int(b, c->attempts);
+    bind_int(b, c->lost);
+    bind_int(b, c->crashes);
+    bind_int(b, c->arrival);
+    bind_results(b, c->results, c->result_count);
+    bind_int(b, c->epoch);
+    bind_text(b, c->reason);
+    bind_text(b, c->detail);
+    bind_text(b, c->checkpoint_path);
+    bind_text(b, c->checkpoint_hash);
+    bind_int(b, c->checkpoint_step);
+}
+
+static void bind_made(binder *b, const hyp_space *space, const child *made)
+{
+    bind_keyed(b, space, made->hyps);
+    text parents = {0}, weights = {0};
+    store_write_integers(&parents, made->parents, made->parent_count);
+    bind_json(b, &parents);
+    store_write_numbers(&weights, made->weights, made->parent_count);
+    bind_json(b, &weights);
+    if (made->parent == PARENT_MEAN) bind_null(b);
+    else bind_int(b, made->parent);
+    bind_int(b, (int64_t)made->seen);
+    bind_int(b, made->rounds);
+    bind_keyed(b, space, made->factors);
+}
+
 status store_put_candidate(store *s, const hyp_space *space, const store_candidate *c)
 {
     TRY(store_begin(s));
     binder b = {0};
     TRY(store_statement(s, SQL_PUT_CANDIDATE, &b.statement));
-    bind_int(&b, c->number);
-    bind_text(&b, candidate_state_name(c->state));
-    bind_int(&b, c->bred_ms);
-    bind_int(&b, c->ended_ms);
-    bind_int(&b, c->attempts);
-    bind_int(&b, c->lost);
-    bind_int(&b, c->crashes);
-    bind_int(&b, c->arrival);
-    bind_results(&b, c->results, c->result_count);
-    bind_int(&b, c->epoch);
-    bind_text(&b, c->reason);
-    bind_text(&b, c->detail);
-    bind_text(&b, c->checkpoint_path);
-    bind_text(&b, c->checkpoint_hash);
-    bind_int(&b, c->checkpoint_step);
-    bind_keyed(&b, space, c->made.hyps);
-    text parents = {0}, weights = {0};
-    store_write_integers(&parents, c->made.parents, c->made.parent_count);
-    bind_json(&b, &parents);
-    store_write_numbers(&weights, c->made.weights, c->made.parent_count);
-    bind_json(&b, &weights);
-    if (c->made.parent == PARENT_MEAN) bind_null(&b);
-    else bind_int(&b, c->made.parent);
-    bind_int(&b, (int64_t)c->made.seen);
-    bind_int(&b, c->made.rounds);
-    bind_keyed(&b, space, c->made.factors);
+    bind_fate(&b, c);
+    bind_made(&b, space, &c->made);
+    return store_step(s, b.statement, b.code, "write a candidate");
+}
+
+status store_update_candidate(store *s, const store_candidate *c)
+{
+    TRY(store_begin(s));
+    binder b = {0};
+    TRY(store_statement(s, SQL_UPDATE_CANDIDATE, &b.statement));
+    bind_fate(&b, c);
     return store_step(s, b.statement, b.code, "write a candidate");
 }
 
