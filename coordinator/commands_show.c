@@ -5,6 +5,7 @@
 
 #include "common/array.h"
 #include "common/clock.h"
+#include "coordinator/blobs.h"
 #include "coordinator/commands_inner.h"
 #include "coordinator/view.h"
 
@@ -188,6 +189,15 @@ status command_trials(looking *l, text *out)
 
 /* ---- best ---- */
 
+/* Those that are kept, if any: the best's may be on their way. */
+static void add_weights(text *out, const looking *l)
+{
+    int64_t candidate = blobs_best(l->folder);
+    char *path = candidate ? blobs_weights_path(l->folder, candidate) : NULL;
+    if (path) text_add(out, "# Trained weights, of candidate %lld:\n#   %s\n", (long long)candidate, path);
+    free(path);
+}
+
 /* A hyp.yaml, with what else there is to say as comments: `coordinator best > hyp.yaml` is one to train with. */
 status command_best(looking *l, text *out)
 {
@@ -208,5 +218,6 @@ status command_best(looking *l, text *out)
              best->results[1], best->results[2], best->results[3]);
     TRY(view_train_command(&l->spec, l->folder, out));
     text_add(out, "\n");
+    add_weights(out, l);
     return text_status(out);
 }

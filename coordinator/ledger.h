@@ -81,6 +81,11 @@ status ledger_failed(ledger *l, const delivery *d, const Mendel__Failed *failed,
 status ledger_yielded(ledger *l, const delivery *d, const Mendel__Yield *yielded, int64_t wall_ms,
                       Mendel__Verdict *verdict);
 
+/* While the checkpoint of a candidate is on its way here the candidate is not leased. Not remembered by the store. */
+void ledger_set_arriving(ledger *l, int64_t candidate, bool arriving);
+/* A checkpoint of a candidate that waits has come: its next attempt goes on from there. */
+status ledger_set_checkpoint(ledger *l, int64_t candidate, const char *hash, int64_t epoch, int64_t step);
+
 /* ---- how it stands ---- */
 
 typedef struct ledger_counts {

@@ -67,7 +67,7 @@ static status keep_record(attempt *a, const delivery *d)
     k->threads = r->threads;
     k->peak_memory = r->peak_memory;
     k->seconds = r->seconds;
-    k->resumed = k->resumed || r->resumed;
+    k->resumed = r->resumed; /* a checkpoint may not be to be had after all */
     TRY(ledger_set_text(&k->device, r->device));
     TRY(ledger_set_text(&k->precision, r->precision));
     TRY(ledger_set_text(&k->version, r->version));
@@ -218,6 +218,36 @@ status ledger_failed(ledger *l, const delivery *d, const Mendel__Failed *f, int6
     return take_failure(l, e, a, trainer_reason_name(trainer_reason_find(f->reason)), f->detail, wall_ms);
 }
 
+static bool is_further(const store_candidate *c, int64_t epoch, int64_t step)
+{
+    return !c->checkpoint_hash || epoch > c->epoch || (epoch == c->epoch && step > c->checkpoint_step);
+}
+
+static status set_checkpoint(entry *e, const char *hash, const char *path, int64_t epoch, int64_t step)
+{
+    TRY(ledger_set_text(&e->kept.checkpoint_path, path));
+    TRY(ledger_set_text(&e->kept.checkpoint_hash, hash));
+    e->kept.epoch = epoch;
+    e->kept.checkpoint_step = step;
+    return OK;
+}
+
+void ledger_set_arriving(ledger *l, int64_t candidate, bool arriving)
+{
+    entry *e = ledger_entry(l, candidate);
+    if (e) e->arriving = arriving;
+}
+
+status ledger_set_checkpoint(ledger *l, int64_t candidate, const char *hash, int64_t epoch, int64_t step)
+{
+    entry *e = ledger_entry(l, candidate);
+    if (!e || !entry_waits(e)) return OK;
+    bool known = e->kept.checkpoint_hash && !strcmp(e->kept.checkpoint_hash, hash);
+    if (known || !is_further(&e->kept, epoch, step)) return OK;
+    TRY(set_checkpoint(e, hash, "", epoch, step));
+    return ledger_put_candidate(l, e);
+}
+
 status ledger_yielded(ledger *l, const delivery *d, const Mendel__Yield *y, int64_t wall_ms, Mendel__Verdict *verdict)
 {
     attempt *a;
@@ -227,14 +257,8 @@ status ledger_yielded(ledger *l, const delivery *d, const Mendel__Yield *y, int6
     if (!may_count(l, e) || e->kept.state == CANDIDATE_FAILED) return take_late(l, a, wall_ms, verdict);
     bool was_live = a->kept.state == ATTEMPT_LEASED;
     TRY(ledger_put_attempt(l, a, ATTEMPT_YIELDED, wall_ms));
-    bool further = *y->checkpoint_path && (!e->kept.checkpoint_path || y->epoch > e->kept.epoch ||
-                                           (y->epoch == e->kept.epoch && y->step > e->kept.checkpoint_step));
-    if (further) {
-        TRY(ledger_set_text(&e->kept.checkpoint_path, y->checkpoint_path));
-        TRY(ledger_set_text(&e->kept.checkpoint_hash, y->checkpoint_hash));
-        e->kept.epoch = y->epoch;
-        e->kept.checkpoint_step = y->step;
-    }
+    if (*y->checkpoint_hash && is_further(&e->kept, y->epoch, y->step))
+        TRY(set_checkpoint(e, y->checkpoint_hash, y->checkpoint_path, y->epoch, y->step));
     if (e->count >= ATTEMPTS_MOST && !entry_is_leased(e))
         return ledger_fail(l, e, "lost", "it was handed on again and again, and never trained to its end", wall_ms);
     if (was_live || entry_waits(e)) return ledger_wait_again(l, e, CANDIDATE_YIELDED);

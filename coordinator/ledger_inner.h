@@ -14,7 +14,8 @@ typedef struct entry { /* a candidate and its attempts */
     store_candidate kept;
     attempt *attempts;
     size_t count, room;
-    bool changed; /* is in the ledger's list of those */
+    bool changed;  /* is in the ledger's list of those */
+    bool arriving; /* its checkpoint is on its way */
 } entry;
 
 /* A request that has been answered with an attempt. */

@@ -42,7 +42,7 @@ static bool suits(const entry *e, const lease_request *r)
 static entry *find_waiting(ledger *l, const lease_request *r)
 {
     for (size_t i = ledger_first_open(l); i < l->count; i++)
-        if (entry_waits(&l->entries[i]) && suits(&l->entries[i], r)) return &l->entries[i];
+        if (entry_waits(&l->entries[i]) && !l->entries[i].arriving && suits(&l->entries[i], r)) return &l->entries[i];
     return NULL;
 }
 

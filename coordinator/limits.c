@@ -63,3 +63,9 @@ limit_answer limits_take(limits *l, limit_kind kind, const void *who, size_t cou
     b->told_ms = now_ms;
     return LIMIT_OVER_FIRST;
 }
+
+void limits_give_back(limits *l, limit_kind kind, const void *who, size_t count, double cost)
+{
+    bucket *b = find(l, kind, who, count);
+    b->used = b->used > cost ? b->used - cost : 0;
+}

@@ -33,9 +33,15 @@ enum {
     LIMIT_LOG_BYTES = 16384,                     /* of an attempt's log that is kept: its end */
     LIMIT_LOGS = 500,                            /* attempts whose log is kept, of one start of a coordinator */
     LIMIT_MESSAGE_BYTES = (1 << 20) + (1 << 16), /* of a worker's message: a piece of a file and what is around it */
+    LIMIT_FILES = 4096,                          /* files that workers have and that are still to come, */
+    LIMIT_WEIGHTS_AT_ONCE = 4,                   /* trained weights that come at a time, */
+    LIMIT_CHECKPOINTS_AT_ONCE = 16,              /* and checkpoints, whose workers are about to leave */
     LIMIT_QUEUE_IN = 256,                        /* messages of a connection that wait to be read, */
     LIMIT_QUEUE_OUT = 1000,                      /* and to be sent */
 };
+
+/* Of all checkpoints that wait in a run folder. */
+#define LIMIT_CHECKPOINT_BYTES ((int64_t)64 << 30)
 
 typedef enum limit_answer {
     LIMIT_FINE,
@@ -48,6 +54,8 @@ typedef struct limits limits;
 /* ERR_MEMORY; ERR_IO without random numbers. */
 status limits_create(limits **out);
 void limits_destroy(limits **l);
+/* Give back what was taken for something that was asked for. */
+void limits_give_back(limits *l, limit_kind kind, const void *who, size_t count, double cost);
 /* Take `cost` from the bucket of `who` (`count` bytes; not looked at for a limit of all). Time is monotonic. */
 limit_answer limits_take(limits *l, limit_kind kind, const void *who, size_t count, double cost, int64_t now_ms);
 

@@ -36,6 +36,8 @@
         "silence after which a worker's candidate is given to another")                                                \
     ROW(coordinator_options, stall_timeout_s, DOUBLE, "stall-timeout", "", "600", 1, 1e7, "SECONDS",                   \
         "a training without progress for this long is killed")                                                         \
+    ROW(coordinator_options, keep, CHOICE, "keep", "", "none", 0, 0, "none|best|all",                                  \
+        "trained weights that are kept in RUN/weights: candidate_N.pt, and best.pt for the best so far")               \
     ROW(coordinator_options, dashboard, STRING, "dashboard", "", "", 0, 0, "[ADDRESS:]PORT",                           \
         "where browsers see how the run stands; by default a free port, for this machine alone")                       \
     ROW(coordinator_options, no_dashboard, FLAG, "no-dashboard", "", "", 0, 0, "", "none")                             \

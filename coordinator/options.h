@@ -20,6 +20,7 @@ typedef struct coordinator_options {
     bool insecure;
     int64_t max_lost, max_failures;
     double heartbeat_s, lease_s, stall_timeout_s;
+    int keep; /* run_keep */
     char *dashboard;
     bool no_dashboard;
     /* the program */
@@ -33,7 +34,10 @@ typedef enum coordinator_strategy {
     STRATEGY_RANDOM
 } coordinator_strategy;
 
-enum { COORDINATOR_ROWS = 24 };
+/* Whose trained weights stay in the run folder. */
+typedef enum run_keep { KEEP_NONE, KEEP_BEST, KEEP_ALL } run_keep;
+
+enum { COORDINATOR_ROWS = 25 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
 
 /* A section over `o`; `given` may be NULL or has COORDINATOR_ROWS flags. */

@@ -140,21 +140,35 @@ static status raise_epoch(run *r)
     return store_set_int(r->store, "generations", r->ledger_options.generations);
 }
 
+static bool was_given(const run_request *q, const char *name)
+{
+    for (size_t i = 0; i < COORDINATOR_ROWS; i++)
+        if (q->given[i] && !strcmp(coordinator_rows[i].name, name)) return true;
+    return false;
+}
+
 /* More generations extend a run; fewer than were asked for before would end it below what is there. */
 static status choose_generations(const run_request *q, run *r)
 {
     int64_t kept, asked = q->o->generations;
-    bool given = false;
-    for (size_t i = 0; i < COORDINATOR_ROWS; i++)
-        given = given || (q->given[i] && !strcmp(coordinator_rows[i].name, "generations"));
     TRY(store_get_int(r->store, "generations", asked, &kept));
-    r->ledger_options.generations = given ? asked : kept;
+    r->ledger_options.generations = was_given(q, "generations") ? asked : kept;
     return OK;
+}
+
+static status choose_keep(const run_request *q, run *r)
+{
+    int64_t kept, asked = q->o->keep;
+    TRY(store_get_int(r->store, "keep", asked, &kept));
+    if (was_given(q, "keep") || kept < KEEP_NONE || kept > KEEP_ALL) kept = asked;
+    r->keep = (run_keep)kept;
+    return store_set_int(r->store, "keep", kept);
 }
 
 static status open_ledger(const run_request *q, run *r, int64_t now_ms)
 {
     TRY(choose_generations(q, r));
+    TRY(choose_keep(q, r));
     TRY(raise_epoch(r));
     r->ledger_options.max_lost = q->o->max_lost;
     r->ledger_options.max_failures = q->o->max_failures;

@@ -18,6 +18,7 @@ typedef struct run {
     uint64_t epoch;
     ledger_options ledger_options;
     ledger *ledger;
+    run_keep keep; /* as it was said, else as it was when the run was started last */
     bool is_new;
 } run;
 

@@ -92,6 +92,7 @@ status server_create(run *r, const server_options *options, server **out)
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
     if (result == OK) result = map_pack_hyps(&trained, r->spec.hyps, &s->base);
     if (result == OK) result = limits_create(&s->limits);
+    if (result == OK) result = server_transfers_create(s);
     if (result == OK) result = open_socket(s);
     if (result == OK && s->o.show) {
         result = view_create(stderr, &s->view);
@@ -115,6 +116,7 @@ void server_destroy(server **server_at)
     log_set_before(NULL, NULL);
     view_destroy(&s->view);
     drop_replies(s);
+    server_transfers_destroy(s);
     limits_destroy(&s->limits);
     free(s->tcp);
     free(s->replies);
@@ -167,6 +169,7 @@ static status handle_of_session(server *s, session *from, const incoming *in)
     case MENDEL__ENVELOPE__BODY_RESULT:
     case MENDEL__ENVELOPE__BODY_FAILED:
     case MENDEL__ENVELOPE__BODY_YIELD: return server_delivery(s, from, e);
+    case MENDEL__ENVELOPE__BODY_BLOB: return server_blob(s, from, e->blob, in->bytes);
     case MENDEL__ENVELOPE__BODY_BLOB_ACK: return server_blob_wanted(s, from, e->blob_ack);
     case MENDEL__ENVELOPE__BODY_GOODBYE: return server_goodbye(s, from);
     default: return OK; /* what only coordinators say, or a body of a later version */
@@ -207,6 +210,7 @@ static status read_message(server *s, zmsg_t *message)
         in.from.count = zframe_size(from);
         memcpy(in.from.bytes, zframe_data(from), in.from.count);
         in.peer = peer_of(body);
+        in.bytes = zframe_size(body);
         if (!server_lets_in(s, &in, zframe_size(body))) return OK;
         result = wire_unpack(zframe_data(body), zframe_size(body), &e);
         in.e = e;
@@ -251,6 +255,7 @@ static status take_back(server *s, status why)
     if (!s->full) log_warning("%s: no new work and no acknowledgements until there is space", status_message());
     s->full = true;
     s->try_disk_ms = s->now_ms + try_disk_every_ms;
+    server_transfers_forget(s);
     return run_reload(s->run, s->now_ms);
 }
 
@@ -297,6 +302,7 @@ static int64_t time_to_wait(const server *s)
     int64_t until = s->now_ms + 500, expiry = ledger_next_expiry(s->run->ledger);
     if (expiry < until) until = expiry;
     if (s->report_due && s->report_ms < until) until = s->report_ms;
+    if (server_transfers_deadline(s) < until) until = server_transfers_deadline(s);
     return until > s->now_ms ? until - s->now_ms : 0;
 }
 
@@ -321,6 +327,7 @@ static status decide(server *s)
     TRY(server_shut_out(s));
     TRY(ledger_expire(s->run->ledger, s->now_ms, s->wall_ms));
     TRY(server_stop_unwanted(s));
+    TRY(server_transfers_follow(s));
     TRY(look_at_store(s));
     return store_commit(s->run->store);
 }
@@ -341,14 +348,15 @@ static status turn(server *s)
 /* ---- the end ---- */
 
 /* Go on answering until the workers have left: they hear that the run is over, or hand over what they have. Whoever may not have
- * found us yet is waited for until `least_ms` have passed. */
-static status say_farewell(server *s, local_workers *workers, int64_t least_ms, int64_t most_ms)
+ * found us yet is waited for until `least_ms` have passed. The patient one also waits for files that are coming. */
+static status say_farewell(server *s, local_workers *workers, int64_t least_ms, int64_t most_ms, bool patient)
 {
     int64_t from = s->now_ms;
     const char *why;
-    while (s->now_ms < from + most_ms &&
-           (s->now_ms < from + least_ms || fleet_welcome_count(&s->fleet) || (workers && local_alive(workers)))) {
-        if (least_ms && signals_seen() != SIGNAL_NONE) break;
+    while (s->now_ms < from + least_ms || fleet_welcome_count(&s->fleet) || (workers && local_alive(workers))) {
+        bool coming = patient && server_transfers_busy(s);
+        if (s->now_ms >= from + most_ms && !coming) break;
+        if ((least_ms || coming) && signals_seen() != SIGNAL_NONE) break;
         wait_for_message(s);
         TRY(turn(s));
         if (workers) local_look_after(workers, s->now_ms, &why);
@@ -365,7 +373,7 @@ static status end_finished(server *s, local_workers *workers)
     bool again = told != goal && !s->served;
     if (workers) local_stop(workers, 0);
     if (again) log_info("the run is finished; waiting for workers that may not know");
-    TRY(say_farewell(s, workers, again ? s->o.lease_ms : 0, again ? s->o.lease_ms + farewell_ms : farewell_ms));
+    TRY(say_farewell(s, workers, again ? s->o.lease_ms : 0, again ? s->o.lease_ms + farewell_ms : farewell_ms, true));
     if (told == goal || fleet_welcome_count(&s->fleet)) return OK; /* somebody has not heard it */
     TRY(store_set_int(s->run->store, "farewell", goal));
     return store_commit(s->run->store);
@@ -377,7 +385,7 @@ static status end_workers(server *s, local_workers *workers, server_end end)
     if (!workers) return OK;
     bool yields = signals_seen() == SIGNAL_YIELD;
     local_stop(workers, yields ? SIGTERM : SIGINT);
-    return say_farewell(s, workers, 0, yields ? grace_ms : interrupt_ms);
+    return say_farewell(s, workers, 0, yields ? grace_ms : interrupt_ms, false);
 }
 
 static bool has_ended(const server *s, server_end *end)

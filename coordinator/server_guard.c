@@ -121,5 +121,6 @@ const store_attempt *server_attempt_of(const server *s, const session *of, token
 
 bool server_renew(server *s, const session *of, token t)
 {
-    return server_attempt_of(s, of, t) && ledger_renew(s->run->ledger, t, of->text, s->now_ms);
+    const store_attempt *a = server_attempt_of(s, of, t);
+    return a && (ledger_renew(s->run->ledger, t, of->text, s->now_ms) || server_awaits_weights(s, a));
 }

@@ -125,6 +125,7 @@ static status welcome(server *s, const session *to, const Mendel__Hello *h, bool
     w.weights_path = spec->weights_path;
     w.weights_hash = spec->weights_hash;
     w.weights_bytes = spec->weights_bytes;
+    w.keep_weights = s->run->keep != KEEP_NONE;
     if (spec->has_data) {
         write_digests(spec, digests, list);
         w.data = list;

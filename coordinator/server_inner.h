@@ -34,6 +34,7 @@ struct server {
     bool report_due;
     int64_t refused_messages; /* that made no sense */
 
+    struct transfers *transfers; /* files that come from workers */
     limits *limits;
     char *tcp;              /* that is bound; NULL: none */
     int64_t dropped;        /* messages: over a limit, or of somebody who may not speak */
@@ -52,6 +53,7 @@ typedef struct incoming {
     routing from;
     peer peer;
     wire_id session;
+    size_t bytes; /* of the message */
 } incoming;
 
 /* Queue an answer until the commit. `kind` and `body` as wire_envelope. ERR_MEMORY. */
@@ -98,8 +100,36 @@ status server_accepted(server *s, session *from, const Mendel__Accepted *a);
 status server_progress(server *s, session *from, const Mendel__Progress *p);
 status server_heartbeat(server *s, session *from, const Mendel__Heartbeat *h);
 status server_delivery(server *s, session *from, const envelope *e);
-status server_blob_wanted(server *s, session *from, const Mendel__BlobAck *b);
 /* Tell sessions about attempts that have become needless. */
 status server_stop_unwanted(server *s);
+
+/* ---- server_files.c: files that workers need ---- */
+
+/* A worker asks for a piece. */
+status server_blob_wanted(server *s, session *from, const Mendel__BlobAck *b);
+/* Has the run a checkpoint of this candidate here, whole? */
+bool server_has_checkpoint(const server *s, const store_candidate *c);
+/* Put what this candidate is to go on from, if anything, into a Candidate. *path is to be freed once that is sent. */
+status server_name_checkpoint(server *s, const session *to, const store_candidate *c, Mendel__Candidate *m,
+                              char **path);
+
+/* ---- server_transfers.c: files that deliveries name ---- */
+
+status server_transfers_create(server *s);
+void server_transfers_destroy(server *s);
+/* A turn was taken back: nothing is on its way any more, until it is named again. */
+void server_transfers_forget(server *s);
+/* What becomes of the file that a delivery names, whose attempt counts. */
+Mendel__FileFate server_file_of(server *s, session *from, const envelope *delivery);
+/* Has this attempt ended well, and are its weights still to come? Then its worker keeps its delivery. */
+bool server_awaits_weights(const server *s, const store_attempt *a);
+/* A worker brings a piece, in a message of so many bytes. */
+status server_blob(server *s, session *from, const Mendel__Blob *b, size_t message_bytes);
+/* Ask for what is to come, take what has come. Before the commit. */
+status server_transfers_follow(server *s);
+/* When to look again; INT64_MAX: no need to. */
+int64_t server_transfers_deadline(const server *s);
+/* Is anything coming, or about to? */
+bool server_transfers_busy(const server *s);
 
 #endif

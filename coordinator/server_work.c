@@ -1,19 +1,13 @@
 /* server_work.c - what welcome sessions say, and what they are answered. */
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include "common/log.h"
+#include "common/text.h"
 #include "coordinator/server_inner.h"
 
 /* When a slot without work asks again. */
 static const int64_t wait_ms = 1000, paused_ms = 5000;
-/* Of a file at a time: to one that has shown to have read the piece before, to others. */
-enum { BLOB_BYTES = 1 << 20, BLOB_FIRST_BYTES = 1 << 16 };
 
 static status say(server *s, const session *to, envelope_kind kind, void *body)
 {
@@ -48,16 +42,13 @@ static status send_candidate(server *s, session *to, const Mendel__WorkRequest *
     m.token = &t;
     m.hyps = (ProtobufCBinaryData){hyps.count, hyps.data};
     m.seed = s->run->spec.train.seed;
-    if (c->checkpoint_path) {
-        m.resume_path = c->checkpoint_path;
-        m.resume_hash = c->checkpoint_hash ? c->checkpoint_hash : (char *)"";
-        m.resume_epoch = c->epoch;
-        m.resume_step = c->checkpoint_step;
-    }
-    status result = say(s, to, MENDEL__ENVELOPE__BODY_CANDIDATE, &m);
+    char *checkpoint = NULL;
+    status result = server_name_checkpoint(s, to, c, &m, &checkpoint);
+    if (result == OK) result = say(s, to, MENDEL__ENVELOPE__BODY_CANDIDATE, &m);
     if (!fleet_progress(to, name)) fleet_begin(to, r->slot, name);
     to->running[r->slot].number = r->number;
     bytes_free(&hyps);
+    free(checkpoint);
     return result;
 }
 
@@ -201,12 +192,23 @@ static status deliver_failed(server *s, const delivery *d, const Mendel__Failed 
     return ledger_failed(s->run->ledger, d, &kept, s->wall_ms, verdict);
 }
 
-/* A path means something on this machine alone: what a worker elsewhere calls a checkpoint, nobody is to open here. */
-static status deliver_yield(server *s, const session *from, const delivery *d, const Mendel__Yield *y,
-                            Mendel__Verdict *verdict)
+/* A path from elsewhere is not opened here, but told to the next worker: only as what a spool calls its checkpoints. */
+static bool is_spool_path(const Mendel__Yield *y)
+{
+    text end = {0};
+    text_add(&end, "/checkpoints/%s.pt", y->checkpoint_hash);
+    bool is = text_ends_with(y->checkpoint_path, text_string(&end));
+    text_free(&end);
+    return is;
+}
+
+static status deliver_yield(server *s, const delivery *d, const Mendel__Yield *y, Mendel__Verdict *verdict)
 {
     Mendel__Yield kept = *y;
-    if (!from->local) kept.checkpoint_path = kept.checkpoint_hash = (char *)"";
+    const store_candidate *c = ledger_candidate(s->run->ledger, d->token.candidate);
+    if (!is_spool_path(y)) kept.checkpoint_path = (char *)"";
+    /* One that is here is better than a later one that may not come: that takes its place when it has come. */
+    if (!*kept.checkpoint_path || (c && server_has_checkpoint(s, c))) kept.checkpoint_hash = (char *)"";
     return ledger_yielded(s->run->ledger, d, &kept, s->wall_ms, verdict);
 }
 
@@ -223,6 +225,7 @@ static status deliver(server *s, const session *from, const envelope *e, token t
     *verdict = MENDEL__VERDICT__VERDICT_UNKNOWN;
     if (!a) return OK;
     bool is_new = a->state == ATTEMPT_LEASED || a->state == ATTEMPT_LOST;
+    s->report_due = s->report_due || is_new;
     switch (e->body_case) {
     case MENDEL__ENVELOPE__BODY_RESULT:
         d.record = e->result->record;
@@ -232,7 +235,7 @@ static status deliver(server *s, const session *from, const envelope *e, token t
     case MENDEL__ENVELOPE__BODY_FAILED:
         d.record = e->failed->record;
         return deliver_failed(s, &d, e->failed, is_new, verdict);
-    default: d.record = e->yield->record; return deliver_yield(s, from, &d, e->yield, verdict);
+    default: d.record = e->yield->record; return deliver_yield(s, &d, e->yield, verdict);
     }
 }
 
@@ -245,61 +248,8 @@ status server_delivery(server *s, session *from, const envelope *e)
     TRY(deliver(s, from, e, t, &ack.verdict));
     slot_progress *at = fleet_progress(from, t);
     if (at) at->token = (token){0};
-    s->report_due = true;
+    if (ack.verdict == MENDEL__VERDICT__VERDICT_TAKEN) ack.file = server_file_of(s, from, e);
     token_write(t, &name);
     ack.token = &name;
     return say(s, from, MENDEL__ENVELOPE__BODY_RESULT_ACK, &ack);
-}
-
-/* ---- files ---- */
-
-static status read_piece(const char *path, int64_t offset, uint8_t *piece, size_t most, size_t *count)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return FAIL(ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    ssize_t n = pread(file, piece, most, offset);
-    close(file);
-    if (n < 0) return FAIL(ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    *count = (size_t)n;
-    return OK;
-}
-
-/* How much of a file this session gets now. What was sent and is not read takes memory here. */
-static size_t piece_size(server *s, const session *from, const Mendel__BlobAck *b)
-{
-    if (from->proof && b->proof == from->proof) return BLOB_BYTES;
-    return limits_take(s->limits, LIMIT_PIECES, NULL, 0, 1, s->now_ms) == LIMIT_FINE ? BLOB_FIRST_BYTES : 0;
-}
-
-static status make_proof(session *to)
-{
-    if (getrandom(&to->proof, sizeof to->proof, 0) != sizeof to->proof)
-        return FAIL(ERR_IO, "no random numbers: %s", strerror(errno));
-    to->proof |= 1; /* never 0 */
-    return OK;
-}
-
-/* The run's weights are the only file that workers may ask for. */
-status server_blob_wanted(server *s, session *from, const Mendel__BlobAck *b)
-{
-    const run_spec *spec = &s->run->spec;
-    Mendel__Blob blob = MENDEL__BLOB__INIT;
-    size_t count = 0;
-    if (!*spec->weights_hash || strcmp(b->hash, spec->weights_hash)) return OK;
-    if (b->offset < 0 || b->offset >= spec->weights_bytes) return OK;
-    size_t most = piece_size(s, from, b);
-    if (!most) return OK; /* it asks again */
-    TRY(make_proof(from));
-    uint8_t *piece = malloc(most);
-    if (!piece) return FAIL(ERR_MEMORY, "out of memory");
-    status result = read_piece(spec->weights_path, b->offset, piece, most, &count);
-    if (result != OK) log_warning("%s", status_message());
-    blob.hash = spec->weights_hash;
-    blob.bytes = spec->weights_bytes;
-    blob.offset = b->offset;
-    blob.proof = from->proof;
-    blob.data = (ProtobufCBinaryData){count, piece};
-    result = result == OK && count ? say(s, from, MENDEL__ENVELOPE__BODY_BLOB, &blob) : OK;
-    free(piece);
-    return result;
 }

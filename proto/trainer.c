@@ -53,6 +53,7 @@ static const field fields[] = {
     {TRAINER_START, "seed", FIELD_INT, AT(seed)},
     {TRAINER_START, "folder", FIELD_TEXT, AT(folder)},
     {TRAINER_START, "resume", FIELD_MAYBE, AT(resume)},
+    {TRAINER_START, "weights", FIELD_MAYBE, AT(path)},
     {TRAINER_HELLO, "device", FIELD_TEXT, AT(device)},
     {TRAINER_HELLO, "threads", FIELD_INT, AT(threads)},
     {TRAINER_HELLO, "precision", FIELD_TEXT, AT(precision)},

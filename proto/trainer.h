@@ -5,7 +5,7 @@
  *
  *   worker to trainer                                   answered by
  *     start {hyps, options, data, data_root, model,     hello, then iteration and epoch, at the end done, stopped or failed
- *            seed, folder, resume}
+ *            seed, folder, resume, weights}
  *     checkpoint {}                                     checkpointed, as soon as the batch in hand is done
  *     stop {}                                           stopped
  *   trainer to worker
@@ -69,7 +69,8 @@ typedef struct trainer_message {
     double loss, images_per_s;          /* iteration */
     int64_t memory;                     /* iteration: bytes now; done: most bytes ever */
     metrics metrics;                    /* epoch */
-    char *path;                         /* checkpointed: in the start's folder; "" if it could not be written */
+    char *path;                         /* checkpointed: in the start's folder; "" if it could not be written.
+                                           start: where the trained weights are to be left, there too; NULL: nowhere */
     int result_count;                   /* stopped: 0 or 7; done: 7 */
     double results[RESULT_COUNT];
     double seconds;        /* done */

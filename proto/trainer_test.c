@@ -69,6 +69,7 @@ static trainer_message full_start(void)
     m.model = text_copy("");
     m.folder = text_copy("/tmp/run");
     m.resume = text_copy("checkpoint.pt");
+    m.path = text_copy("/tmp/run/weights.pt");
     return m;
 }
 

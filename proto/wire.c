@@ -323,10 +323,18 @@ static status check_accepted(const Mendel__Accepted *a)
     return check_sentence("precision", a->precision);
 }
 
+/* A file that a delivery names: none, or one of this hash and size. */
+static status check_file(const char *hash, int64_t bytes)
+{
+    TRY(check_hash("the hash of a file", hash));
+    return check_range("the size of a file", bytes, 0, WIRE_FILE_MOST);
+}
+
 static status check_result(const Mendel__Result *r)
 {
     TRY(check_token(r->token));
     TRY(check_number("epoch", r->epoch));
+    TRY(check_file(r->weights_hash, r->weights_bytes));
     if (r->n_results != RESULT_COUNT && !(r->stopped && r->n_results == 0))
         return FAIL(ERR_PROTOCOL, "results: %d numbers were expected, found %zu", RESULT_COUNT, r->n_results);
     return check_record(r->record);
@@ -347,7 +355,7 @@ static status check_yield(const Mendel__Yield *y)
     TRY(check_token(y->token));
     TRY(check_number("epoch", y->epoch));
     TRY(check_number("step", y->step));
-    TRY(check_hash("checkpoint hash", y->checkpoint_hash));
+    TRY(check_file(y->checkpoint_hash, y->checkpoint_bytes));
     TRY(check_path("checkpoint path", y->checkpoint_path));
     return check_record(y->record);
 }

@@ -26,15 +26,19 @@ typedef Mendel__Envelope__BodyCase envelope_kind;
 
 enum {
     WIRE_VERSION = 1,
-    WIRE_ID_BYTES = 16,       /* of a run or session */
-    WIRE_ID_ROOM = 33,        /* of one as hex digits */
+    WIRE_ID_BYTES = 16,        /* of a run or session */
+    WIRE_ID_ROOM = 33,         /* of one as hex digits */
     WIRE_BYTES_MOST = 8 << 20, /* of an envelope: two yaml texts, or a piece of a file */
-    WIRE_TEXT_MOST = 2 << 20, /* of a text in it */
+    WIRE_TEXT_MOST = 2 << 20,  /* of a text in it */
     WIRE_SENTENCE_MOST = 4096, /* of a detail or name, beyond which it is cut when sent and refused when received */
-    WIRE_LOG_MOST = 100,      /* lines */
-    WIRE_HELD_MOST = 1024,    /* tokens in a list */
+    WIRE_LOG_MOST = 100,       /* lines */
+    WIRE_HELD_MOST = 1024,     /* tokens in a list */
     WIRE_SLOTS_MOST = 256,
+    WIRE_PIECE_MOST = 1 << 20, /* bytes of a file in one Blob */
 };
+
+/* No file that travels is larger: a checkpoint of the largest models with Adam has half of it. */
+#define WIRE_FILE_MOST ((int64_t)4 << 30)
 
 typedef struct wire_id {
     uint8_t bytes[WIRE_ID_BYTES];

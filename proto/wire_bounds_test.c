@@ -93,6 +93,8 @@
     ROW(YIELD, b->yield.step = -1) \
     ROW(YIELD, b->yield.checkpoint_hash = SENTENCE) \
     ROW(YIELD, b->yield.checkpoint_path = SENTENCE) \
+    ROW(YIELD, b->yield.checkpoint_bytes = -1) \
+    ROW(YIELD, b->yield.checkpoint_bytes = WIRE_FILE_MOST + 1) \
     ROW(FAILED, b->failed.token = NULL) \
     ROW(FAILED, b->failed.record = NULL) \
     ROW(FAILED, b->failed.reason = SENTENCE) \
@@ -102,6 +104,9 @@
     ROW(RESULT, b->result.token = NULL) \
     ROW(RESULT, b->result.record = NULL) \
     ROW(RESULT, b->result.epoch = -1) \
+    ROW(RESULT, b->result.weights_hash = (char *)"../../../../../../etc/passwd....") \
+    ROW(RESULT, b->result.weights_bytes = -1) \
+    ROW(RESULT, b->result.weights_bytes = WIRE_FILE_MOST + 1) \
     ROW(RESULT, b->result.n_results = RESULT_COUNT - 1) \
     ROW(RESULT, b->result.n_results = RESULT_COUNT + 1) \
     ROW(RESULT, b->result.n_results = 0) \

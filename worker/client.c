@@ -56,14 +56,6 @@ status client_send(client *c, envelope_kind kind, void *body)
 
 /* ---- receiving ---- */
 
-static void on_blob(client *c, envelope **e)
-{
-    const Mendel__Blob *piece = (*e)->blob;
-    c->proof = piece->proof;
-    bool taken = need_take(&c->weights, piece, c->now_ms);
-    for (int64_t i = 0; !taken && i < c->place->slots; i++) taken = need_take(&c->slots[i].resume, piece, c->now_ms);
-}
-
 typedef struct handler {
     envelope_kind kind;
     void (*handle)(client *c, envelope **e); /* may keep the envelope by setting *e to NULL */
@@ -77,7 +69,8 @@ static const handler handlers[] = {
     {MENDEL__ENVELOPE__BODY_NO_WORK, work_on_no_work},
     {MENDEL__ENVELOPE__BODY_STOP, work_on_stop},
     {MENDEL__ENVELOPE__BODY_RESULT_ACK, report_on_result_ack},
-    {MENDEL__ENVELOPE__BODY_BLOB, on_blob},
+    {MENDEL__ENVELOPE__BODY_BLOB, files_on_blob},
+    {MENDEL__ENVELOPE__BODY_BLOB_ACK, files_on_blob_ack},
 };
 
 /* Is it for this session, of this run, and not from a coordinator that another one has replaced? */
@@ -130,25 +123,6 @@ static void receive(client *c)
     }
 }
 
-/* ---- files ---- */
-
-static void ask_for(client *c, need *n)
-{
-    Mendel__BlobAck ack = MENDEL__BLOB_ACK__INIT;
-    if (c->state != CLIENT_WELCOME || !need_wants(n, c->now_ms)) return;
-    ack.hash = n->hash;
-    ack.offset = n->offset;
-    ack.proof = c->proof;
-    bool sent = client_send(c, MENDEL__ENVELOPE__BODY_BLOB_ACK, &ack) == OK;
-    n->ask_ms = c->now_ms + (sent ? client_retry_ms(c) : LEFT_UNSENT_MS);
-}
-
-static void fetch_files(client *c)
-{
-    ask_for(c, &c->weights);
-    for (int64_t i = 0; i < c->place->slots; i++) ask_for(c, &c->slots[i].resume);
-}
-
 /* ---- leaving ---- */
 
 static int64_t earliest(int64_t a, int64_t b)
@@ -191,9 +165,9 @@ static void finish_leaving(client *c)
         client_end(c, ERR_STOPPED);
         return;
     }
-    c->leave_ms = earliest(c->leave_ms, c->now_ms + last_acks_ms);
+    if (!c->quiet_ms) c->quiet_ms = c->now_ms + last_acks_ms;
     bool unheard = c->state == CLIENT_WELCOME && spool_count_of(c->spool, &c->ids.run) > 0;
-    if (!unheard || c->now_ms >= c->leave_ms) client_end(c, OK);
+    if (!unheard || c->now_ms >= c->leave_ms || c->now_ms >= c->quiet_ms) client_end(c, OK);
 }
 
 static void finish_run(client *c)
@@ -293,7 +267,7 @@ static void run_loop(client *c, zmq_pollitem_t *items)
         work_follow(c);
         report_follow(c);
         work_ask(c);
-        fetch_files(c);
+        files_follow(c);
         leave_in_time(c);
     }
 }

@@ -4,7 +4,8 @@
  *   contact.c   the connection: finding a coordinator, losing it, giving up
  *   greeting.c  Hello and Welcome: comparing data, getting weights
  *   work.c      slots: asking for candidates, training them
- *   report.c    what a trial says, on its way to the coordinator; deliveries until they are acknowledged */
+ *   report.c    what a trial says, on its way to the coordinator; deliveries until they are acknowledged
+ *   files.c     pieces of files, both ways */
 #ifndef WORKER_CLIENT_INNER_H
 #define WORKER_CLIENT_INNER_H
 
@@ -47,6 +48,7 @@ typedef struct slot {
     bool resumed;
     int64_t started_ms, epoch, epochs;
     char *device, *precision; /* as the trainer says; NULL before */
+    char *weights;            /* where it leaves the trained ones; NULL: nowhere */
     int64_t threads;
     size_t lines_heard; /* of what it prints */
 } slot;
@@ -94,6 +96,7 @@ typedef struct client {
     bool finished;             /* the run is over */
     client_leaving leaving;
     int64_t leave_ms;   /* when what still trains is killed, or acks are waited for no longer */
+    int64_t quiet_ms;   /* leaving: the same, unless something is heard of them; 0: something trains */
     bool misunderstood; /* a message that made no sense has been mentioned */
 
     bool over;
@@ -145,9 +148,18 @@ void report_warnings(client *c, slot *s);
 void report_failed(client *c, slot *s, trainer_reason reason, const char *detail);
 void report_follow(client *c); /* heartbeats, deliveries that are due */
 void report_on_result_ack(client *c, envelope **e);
+/* Somebody takes care of what is to be delivered: that is worth staying for. */
+void report_heard(client *c);
 /* Attempts that this worker has in hand or in its spool, as tokens in `list`, each with a pointer in `out`. At most
  * WIRE_HELD_MOST; how many. The caller frees both. */
 status report_held(const client *c, Mendel__Token **list, Mendel__Token ***out, size_t *count);
 void report_again(client *c); /* after a Welcome: all deliveries of the run are due, and what trains is said anew */
+
+/* ---- files.c ---- */
+/* What is acknowledged but for its file is said again after this, should nobody ask for that. */
+enum { FILE_AGAIN_MS = 5000 };
+void files_follow(client *c); /* ask for what is needed */
+void files_on_blob(client *c, envelope **e);
+void files_on_blob_ack(client *c, envelope **e);
 
 #endif

@@ -121,11 +121,24 @@ static void deliver(client *c, slot *s, envelope_kind kind, void *body)
     s->ended = true;
 }
 
+/* The trained weights, if they are to be kept and the trainer has left them. The result does not depend on them. */
+static void name_weights(client *c, const slot *s, Mendel__Result *r, spool_file *kept)
+{
+    if (!s->weights || r->stopped || !fs_is_file(s->weights)) return;
+    if (spool_keep(c->spool, SPOOL_WEIGHTS, s->weights, kept) != OK) {
+        log_warning("the weights of candidate %lld are not kept: %s", (long long)s->token.candidate, status_message());
+        return;
+    }
+    r->weights_hash = kept->hash;
+    r->weights_bytes = kept->bytes;
+}
+
 static void deliver_result(client *c, slot *s, const trainer_message *m)
 {
     Mendel__Result r = MENDEL__RESULT__INIT;
     Mendel__Record record;
     Mendel__Token t;
+    spool_file weights = {0};
     write_record(c, s, m, &record);
     token_write(s->token, &t);
     r.token = &t;
@@ -134,11 +147,13 @@ static void deliver_result(client *c, slot *s, const trainer_message *m)
     r.results = (double *)m->results;
     r.n_results = (size_t)m->result_count;
     r.epoch = r.stopped ? m->epoch : s->epochs;
+    name_weights(c, s, &r, &weights);
     if (r.stopped) log_info("candidate %lld stopped in epoch %lld", (long long)s->token.candidate, (long long)m->epoch);
     else
         log_info("candidate %lld done in %.0f s: mAP@.5 %.4g, mAP@.5:.95 %.4g", (long long)s->token.candidate,
                  record.seconds, m->results[2], m->results[3]);
     deliver(c, s, MENDEL__ENVELOPE__BODY_RESULT, &r);
+    free(weights.path);
 }
 
 static void deliver_failed(client *c, slot *s, const trainer_message *m)
@@ -175,26 +190,24 @@ static void hand_on(client *c, slot *s, const trainer_message *m)
     Mendel__Yield y = MENDEL__YIELD__INIT;
     Mendel__Record record;
     Mendel__Token t;
-    char hash[FS_HASH_ROOM] = "", *path = NULL;
+    spool_file kept = {0};
     if (!s->leaving || s->ended) return;
-    if (!*m->path || spool_keep(c->spool, m->path, hash, &path) != OK) {
+    if (!*m->path || spool_keep(c->spool, SPOOL_CHECKPOINTS, m->path, &kept) != OK)
         log_warning("candidate %lld: no checkpoint to hand on%s%s", (long long)s->token.candidate, *m->path ? ": " : "",
                     *m->path ? status_message() : "");
-        hash[0] = '\0';
-    }
     write_record(c, s, m, &record);
     token_write(s->token, &t);
     y.token = &t;
     y.record = &record;
     y.epoch = m->epoch;
     y.step = m->step;
-    /* Elsewhere the file cannot be reached, and a hash that nobody can resolve is worth nothing. */
-    y.checkpoint_hash = c->local && path ? hash : "";
-    y.checkpoint_path = c->local && path ? path : "";
+    y.checkpoint_hash = kept.hash;
+    y.checkpoint_bytes = kept.bytes;
+    y.checkpoint_path = kept.path ? kept.path : "";
     deliver(c, s, MENDEL__ENVELOPE__BODY_YIELD, &y);
     log_info("candidate %lld handed on in epoch %lld", (long long)s->token.candidate, (long long)m->epoch);
     trial_kill(s->trial);
-    free(path);
+    free(kept.path);
 }
 
 void report_message(client *c, slot *s, const trainer_message *m)
@@ -237,7 +250,7 @@ status report_held(const client *c, Mendel__Token **list, Mendel__Token ***out, 
     }
     for (size_t i = 0; i < spool_count(c->spool); i++) {
         const delivery *d = spool_at(c->spool, i);
-        if (wire_id_equal(&d->run, &c->ids.run)) token_write(d->token, &(*list)[n++]);
+        if (wire_id_equal(&d->run, &c->ids.run) && !d->known) token_write(d->token, &(*list)[n++]);
     }
     for (size_t i = 0; i < n; i++) (*out)[i] = &(*list)[i];
     *count = n < WIRE_HELD_MOST ? n : WIRE_HELD_MOST;
@@ -287,13 +300,33 @@ void report_follow(client *c)
     if (c->state == CLIENT_WELCOME) send_due(c);
 }
 
-void report_on_result_ack(client *c, envelope **e)
+void report_heard(client *c)
+{
+    int64_t later = c->now_ms + client_lease_ms(c);
+    if (c->finished && later > c->leave_ms) c->leave_ms = later;
+    if (c->quiet_ms) c->quiet_ms = c->now_ms + FILE_AGAIN_MS;
+}
+
+static void say_verdict(const Mendel__ResultAck *ack, token t)
 {
     static const char *const words[] = {NULL, "came late: another result counts", "is unknown to this run",
                                         "makes no sense to the coordinator, and counts as a failure"};
-    const Mendel__ResultAck *ack = (*e)->result_ack;
-    token t = token_read(ack->token);
-    if (!spool_remove(c->spool, &c->ids.run, t)) return;
     bool odd = (unsigned)ack->verdict < sizeof words / sizeof *words && words[ack->verdict];
     if (odd) log_info("candidate %lld %s", (long long)t.candidate, words[ack->verdict]);
+}
+
+void report_on_result_ack(client *c, envelope **e)
+{
+    const Mendel__ResultAck *ack = (*e)->result_ack;
+    token t = token_read(ack->token);
+    delivery *d = spool_find(c->spool, &c->ids.run, t);
+    int64_t bytes;
+    if (!d) return;
+    if (!d->known) say_verdict(ack, t);
+    report_heard(c);
+    d->known = true;
+    if (ack->file == MENDEL__FILE_FATE__FILE_WANTED && spool_file_of(c->spool, d, &bytes, NULL))
+        d->next_ms = c->now_ms + FILE_AGAIN_MS;
+    else if (ack->file == MENDEL__FILE_FATE__FILE_TAKEN) spool_hand_over(c->spool, &c->ids.run, t);
+    else spool_remove(c->spool, &c->ids.run, t);
 }

@@ -1,11 +1,9 @@
-#include "worker/spool.h"
+#include "worker/spool_inner.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/array.h"
@@ -15,18 +13,6 @@
 
 static const char front[] = "delivery-", magic[] = "mendel-delivery-1";
 enum { HEAD_MOST = 128, FOLDERS_MOST = 100000 };
-/* Nobody goes on with a checkpoint that has waited for so long. */
-static const time_t checkpoint_keep_s = 7 * 86400;
-
-struct spool {
-    char *folder;
-    char id[WIRE_ID_ROOM];
-    int lock;
-    delivery *items;
-    size_t count, room;
-    uint64_t next_number;
-    bool complained; /* of a disk that takes nothing, until it takes something again */
-};
 
 /* ---- one delivery on disk ---- */
 
@@ -188,21 +174,6 @@ static status read_id(spool *s)
     return result;
 }
 
-static void remove_old_checkpoints(const spool *s)
-{
-    fs_names names = {0};
-    char *folder = path_join(s->folder, "checkpoints");
-    bool there = folder && fs_is_folder(folder) && fs_list(folder, &names) == OK;
-    for (size_t i = 0; there && i < names.count; i++) {
-        struct stat about;
-        char *path = path_join(folder, names.names[i]);
-        if (path && !stat(path, &about) && time(NULL) - about.st_mtime > checkpoint_keep_s) unlink(path);
-        free(path);
-    }
-    fs_names_free(&names);
-    free(folder);
-}
-
 /* ---- choosing a folder ---- */
 
 static status lock_folder(const char *folder, spool *s)
@@ -295,7 +266,7 @@ status spool_open(const char *folder, spool **out)
     if (result == OK) result = read_id(s);
     if (result == OK) result = read_deliveries(s);
     if (result == OK) {
-        remove_old_checkpoints(s);
+        spool_clean_shelves(s);
         *out = s;
         return OK;
     }
@@ -348,10 +319,11 @@ status spool_put(spool *s, envelope **e)
     return OK;
 }
 
-bool spool_remove(spool *s, const wire_id *run, token t)
+static bool forget(spool *s, const wire_id *run, token t, bool handed_over)
 {
     delivery *d = spool_find(s, run, t);
     if (!d) return false;
+    spool_remove_file(s, d, handed_over);
     char *path = delivery_path(s, d->number);
     if (d->on_disk && path && unlink(path) && errno != ENOENT)
         log_warning("cannot remove %s: %s", path, strerror(errno)); /* delivered once more after a restart: no harm */
@@ -361,6 +333,16 @@ bool spool_remove(spool *s, const wire_id *run, token t)
     memmove(d, d + 1, (s->count - at - 1) * sizeof *d);
     s->count--;
     return true;
+}
+
+bool spool_remove(spool *s, const wire_id *run, token t)
+{
+    return forget(s, run, t, false);
+}
+
+bool spool_hand_over(spool *s, const wire_id *run, token t)
+{
+    return forget(s, run, t, true);
 }
 
 size_t spool_count(const spool *s)
@@ -398,25 +380,6 @@ size_t spool_unwritten(const spool *s)
     size_t count = 0;
     for (size_t i = 0; i < s->count; i++) count += !s->items[i].on_disk;
     return count;
-}
-
-/* ---- files ---- */
-
-status spool_keep(spool *s, const char *file, char hash[FS_HASH_ROOM], char **path)
-{
-    text name = {0};
-    *path = NULL;
-    TRY(fs_hash_file(file, hash));
-    text_add(&name, "%s/checkpoints", s->folder);
-    status result = text_status(&name);
-    if (result == OK) result = fs_make_folders(name.bytes, 0700);
-    text_add(&name, "/%s.pt", hash);
-    if (result == OK) result = text_status(&name);
-    if (result == OK && rename(file, name.bytes))
-        result = FAIL(fs_status_of_errno(errno), "cannot move %s to %s: %s", file, name.bytes, strerror(errno));
-    if (result == OK) *path = text_take(&name);
-    text_free(&name);
-    return result;
 }
 
 status spool_slot_folder(const spool *s, int64_t slot, char **folder)

@@ -6,7 +6,9 @@
  *                     "mendel-delivery-1 HASH BYTES\n", then the packed Envelope (its run names whom it is for);
  *                     HASH is fs_hash_bytes of those BYTES
  *   delivery-N.damaged  one that could not be read: kept for people
- *   checkpoints/    HASH.pt of trainings that were yielded, for whoever goes on with them
+ *   checkpoints/    HASH.pt of trainings that were yielded: a Yield names it. Whoever goes on with one may find it here, if storage
+ *                   is shared; gone when the coordinator has it, else after a week
+ *   weights/        HASH.pt, trained: a Result names it. Gone with that
  *   trials/slot-N/  what a trainer writes
  *
  * A delivery is on disk, folder included, before spool_put returns. Where the disk is full or broken it is kept in
@@ -30,6 +32,7 @@ typedef struct delivery {
     uint64_t number;
     bool on_disk;
     int64_t next_ms; /* when to send it (again); the spool only keeps it, 0 at first */
+    bool known;      /* acknowledged, and here for its file alone; the spool only keeps it, false at first */
 } delivery;
 
 /* Open a folder, made when missing, and read what lies there. NULL: the first free one of
@@ -45,8 +48,10 @@ const char *spool_worker_id(const spool *s); /* 32 hex digits */
 /* Take *e, an unpacked envelope with one of the three bodies, into the spool. An attempt has one delivery: a second one
  * for the same token is dropped, OK. ERR_MEMORY: then *e stays the caller's. */
 status spool_put(spool *s, envelope **e);
-/* Forget the delivery of an attempt, on disk too; there may be none. True if there was one. */
+/* Forget the delivery of an attempt, on disk too, with the weights that it names; there may be none. True if there was one. */
 bool spool_remove(spool *s, const wire_id *run, token t);
+/* The same, of one whose file somebody else has now: that of a Yield goes too. */
+bool spool_hand_over(spool *s, const wire_id *run, token t);
 
 /* In order. Valid until the next put or remove. */
 size_t spool_count(const spool *s);
@@ -60,8 +65,19 @@ void spool_retry(spool *s);
 /* Deliveries that are in memory alone. */
 size_t spool_unwritten(const spool *s);
 
-/* Move a file (a checkpoint) to checkpoints/HASH.pt: its hash, and its path, which the caller frees. */
-status spool_keep(spool *s, const char *file, char hash[FS_HASH_ROOM], char **path);
+typedef enum spool_shelf { SPOOL_CHECKPOINTS, SPOOL_WEIGHTS } spool_shelf;
+typedef struct spool_file {
+    char hash[FS_HASH_ROOM];
+    int64_t bytes;
+    char *path; /* absolute; the caller frees */
+} spool_file;
+/* Move a file to its shelf, for a delivery that will name it. ERR_BUSY: so many weights wait to be handed over that these are not to
+ * be kept; ERR_RANGE: it is too large to travel. On error it is where it was. */
+status spool_keep(spool *s, spool_shelf shelf, const char *file, spool_file *out);
+/* The delivery of this run that names the file with this hash; NULL: none does. */
+delivery *spool_find_file(spool *s, const wire_id *run, const char *hash);
+/* Of a delivery: has it a file? Then its size, and its path in *path unless that is NULL; the caller frees. */
+bool spool_file_of(const spool *s, const delivery *d, int64_t *bytes, char **path);
 /* trials/slot-N, empty. The caller frees. */
 status spool_slot_folder(const spool *s, int64_t slot, char **folder);
 

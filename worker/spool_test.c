@@ -329,23 +329,117 @@ static void the_disk_is_full(void **state)
 
 /* ---- files ---- */
 
-static void checkpoints_are_kept_by_content(void **state)
+static spool_file keep_bytes(spool *s, spool_shelf shelf, const char *contents)
+{
+    char *slot, *file;
+    spool_file kept;
+    assert_int_equal(spool_slot_folder(s, 3, &slot), OK);
+    file = path_join(slot, "file.pt");
+    assert_int_equal(fs_write(file, contents, strlen(contents)), OK);
+    assert_int_equal(spool_keep(s, shelf, file, &kept), OK);
+    assert_true(fs_is_file(kept.path) && !fs_exists(file));
+    free(slot), free(file);
+    return kept;
+}
+
+static void files_are_kept_by_content(void **state)
 {
     spool *s = open_spool(*state);
-    char *slot, *file, *kept, hash[FS_HASH_ROOM], want[FS_HASH_ROOM];
-    assert_int_equal(spool_slot_folder(s, 3, &slot), OK);
-    file = path_join(slot, "checkpoint.pt");
-    assert_int_equal(fs_write(file, "weights", 7), OK);
+    char *slot, want[FS_HASH_ROOM];
+    spool_file kept = keep_bytes(s, SPOOL_CHECKPOINTS, "weights"), none;
     fs_hash_bytes("weights", 7, want);
-    assert_int_equal(spool_keep(s, file, hash, &kept), OK);
-    assert_string_equal(hash, want);
-    assert_true(fs_is_file(kept) && !fs_exists(file));
-    assert_string_equal(path_extension(kept), ".pt");
-    assert_int_equal(fs_write(file, "more", 4), OK);
-    free(slot);
+    assert_string_equal(kept.hash, want);
+    assert_int_equal(kept.bytes, 7);
+    assert_string_equal(path_extension(kept.path), ".pt");
+    assert_int_equal(spool_keep(s, SPOOL_WEIGHTS, "/nowhere/at/all", &none), ERR_NOT_FOUND);
+    assert_null(none.path);
     assert_int_equal(spool_slot_folder(s, 3, &slot), OK); /* emptied */
-    assert_true(fs_is_folder(slot) && !fs_exists(file) && fs_is_file(kept));
-    free(slot), free(file), free(kept);
+    assert_true(fs_is_folder(slot) && fs_is_file(kept.path));
+    free(slot), free(kept.path);
+    spool_close(&s);
+}
+
+/* A Result or Yield of this candidate that names a file. */
+static void put_with_file(spool *s, int64_t candidate, bool yields, spool_file *file)
+{
+    Mendel__Token t = MENDEL__TOKEN__INIT;
+    Mendel__Record record = MENDEL__RECORD__INIT;
+    Mendel__Result r = MENDEL__RESULT__INIT;
+    Mendel__Yield y = MENDEL__YIELD__INIT;
+    double results[RESULT_COUNT] = {0};
+    wire_ids ids = {.has_run = true};
+    envelope outer, *e;
+    bytes packed;
+    t.candidate = candidate;
+    t.attempt = 1;
+    r.token = y.token = &t;
+    r.record = y.record = &record;
+    r.results = results;
+    r.n_results = RESULT_COUNT;
+    r.weights_hash = y.checkpoint_hash = file->hash;
+    r.weights_bytes = y.checkpoint_bytes = file->bytes;
+    wire_envelope(&outer, &ids, yields ? MENDEL__ENVELOPE__BODY_YIELD : MENDEL__ENVELOPE__BODY_RESULT,
+                  yields ? (void *)&y : (void *)&r);
+    assert_int_equal(wire_pack(&outer, &packed), OK);
+    assert_int_equal(wire_unpack(packed.data, packed.count, &e), OK);
+    assert_int_equal(spool_put(s, &e), OK);
+    bytes_free(&packed);
+}
+
+static void a_file_goes_with_its_delivery(void **state)
+{
+    wire_id run = {{0}};
+    int64_t bytes;
+    char *path;
+    spool *s = open_spool(*state);
+    spool_file weights = keep_bytes(s, SPOOL_WEIGHTS, "weights"), same = keep_bytes(s, SPOOL_WEIGHTS, "weights"),
+               lost = keep_bytes(s, SPOOL_WEIGHTS, "of nobody"), saved = keep_bytes(s, SPOOL_CHECKPOINTS, "saved"),
+               read = keep_bytes(s, SPOOL_CHECKPOINTS, "read by another");
+    put_with_file(s, 1, false, &weights);
+    put_with_file(s, 2, false, &same);
+    put_with_file(s, 3, true, &saved);
+    put_with_file(s, 4, true, &read);
+    spool_close(&s);
+    s = open_spool(*state);
+    assert_false(fs_exists(lost.path)); /* no delivery names it */
+    assert_true(fs_is_file(weights.path) && fs_is_file(saved.path));
+    assert_null(spool_find_file(s, &run, lost.hash));
+    assert_null(spool_find_file(s, &run, ""));
+    assert_int_equal(spool_find_file(s, &run, saved.hash)->token.candidate, 3);
+    assert_true(spool_file_of(s, spool_find_file(s, &run, saved.hash), &bytes, &path));
+    assert_string_equal(path, saved.path);
+    assert_int_equal(bytes, 5);
+    assert_true(spool_remove(s, &run, (token){1, 1, 0}));
+    assert_true(fs_is_file(weights.path)); /* the same as candidate 2 has */
+    assert_true(spool_remove(s, &run, (token){2, 1, 0}));
+    assert_false(fs_exists(weights.path));
+    assert_true(spool_hand_over(s, &run, (token){3, 1, 0}));
+    assert_false(fs_exists(saved.path));
+    assert_true(spool_remove(s, &run, (token){4, 1, 0}));
+    assert_true(fs_is_file(read.path)); /* somebody may have been told of it */
+    free(weights.path), free(same.path), free(lost.path), free(saved.path), free(read.path), free(path);
+    spool_close(&s);
+}
+
+static void too_many_weights_are_left_where_they_are(void **state)
+{
+    spool *s = open_spool(*state);
+    spool_file kept;
+    char *slot, *file;
+    for (int i = 1; i <= 32; i++) {
+        char contents[16];
+        snprintf(contents, sizeof contents, "weights %d", i);
+        kept = keep_bytes(s, SPOOL_WEIGHTS, contents);
+        put_with_file(s, i, false, &kept);
+        free(kept.path);
+    }
+    assert_int_equal(spool_slot_folder(s, 0, &slot), OK);
+    file = path_join(slot, "file.pt");
+    assert_int_equal(fs_write(file, "more", 4), OK);
+    assert_int_equal(spool_keep(s, SPOOL_WEIGHTS, file, &kept), ERR_BUSY);
+    assert_true(fs_is_file(file) && !kept.path);
+    assert_int_equal(spool_keep(s, SPOOL_CHECKPOINTS, file, &kept), OK);
+    free(slot), free(file), free(kept.path);
     spool_close(&s);
 }
 
@@ -363,7 +457,9 @@ int main(void)
         CASE(writing_fails),
         CASE(renaming_fails),
         CASE(the_disk_is_full),
-        CASE(checkpoints_are_kept_by_content),
+        CASE(files_are_kept_by_content),
+        CASE(a_file_goes_with_its_delivery),
+        CASE(too_many_weights_are_left_where_they_are),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }

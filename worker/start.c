@@ -90,7 +90,9 @@ status start_make(const Mendel__Welcome *run, const Mendel__Candidate *candidate
     out->model = text_copy(run->model_yaml);
     out->folder = text_copy(place->folder);
     if (place->resume) out->resume = text_copy(place->resume);
-    if (s == OK && (!out->data || !out->data_root || !out->model || !out->folder || (place->resume && !out->resume)))
+    if (place->leave) out->path = text_copy(place->leave);
+    if (s == OK && (!out->data || !out->data_root || !out->model || !out->folder || (place->resume && !out->resume) ||
+                    (place->leave && !out->path)))
         s = FAIL(ERR_MEMORY, "out of memory");
     if (s != OK) trainer_message_free(out);
     return s;

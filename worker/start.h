@@ -16,6 +16,7 @@ typedef struct start_place {
     const char *folder;    /* to write into */
     const char *weights;   /* path; "": from scratch */
     const char *resume;    /* path of a checkpoint; NULL: from the start */
+    const char *leave;     /* path for the trained weights; NULL: they are not kept */
     const char *device;
     int64_t threads;
 } start_place;

@@ -11,6 +11,8 @@ static const int64_t stop_grace_ms = 30000, interrupt_grace_ms = 3000;
 /* A checkpoint that the coordinator does not send is done without after this. */
 static const int64_t resume_patience_ms = 15000;
 enum { MESSAGES_A_TURN = 100 };
+/* What a trainer leaves in its folder. */
+static const char weights_name[] = "weights.pt";
 
 /* ---- slots ---- */
 
@@ -21,6 +23,7 @@ static void free_slot(client *c, slot *s)
     wire_free(&s->given);
     free(s->device);
     free(s->precision);
+    free(s->weights);
     *s = (slot){.number = s->number, .next_ms = c->now_ms};
     c->idle_ms = c->now_ms;
 }
@@ -98,6 +101,7 @@ static status start_trial(client *c, slot *s)
     if (!greeting_knows_data(c)) return FAIL(ERR_REFUSED, "the run has another data set now than was compared");
     TRY(spool_slot_folder(c->spool, s - c->slots, &folder));
     place.folder = folder;
+    if (c->run->keep_weights) place.leave = s->weights = path_join(folder, weights_name);
     status made = start_make(c->run, s->given->candidate, &place, &start);
     if (made != OK) report_failed(c, s, made == ERR_MEMORY ? REASON_MEMORY : REASON_REFUSED, status_message());
     status result = made == OK ? trial_start(&spec, &start, c->now_ms, &s->trial) : OK;

@@ -18,6 +18,7 @@ typedef enum fake {
     FAKE_WAIT,       /* trains until a file `go` lies in its folder, then done */
     FAKE_NOT_FINITE, /* done with results that are not finite */
     FAKE_LINGER,     /* done, but does not leave */
+    FAKE_NO_WEIGHTS, /* done, and leaves no weights, whatever it is asked */
 } fake;
 
 /* Its results when it is done: P R mAP@.5 mAP@.5:.95 box obj cls. */
@@ -25,5 +26,9 @@ typedef enum fake {
     {                                                                                                                  \
         0.5, 0.25, 0.125, 0.0625, 0.03, 0.02, 0.01                                                                     \
     }
+
+/* What it leaves when it is asked for its weights, and when it is asked for a checkpoint. */
+#define FAKE_WEIGHTS    "these are the weights of a detector"
+#define FAKE_CHECKPOINT "a checkpoint"
 
 #endif

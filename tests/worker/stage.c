@@ -329,6 +329,7 @@ void stage_welcome(stage *s, bool check)
     w.weights_hash = s->weights_hash;
     w.weights_path = (char *)(s->weights_path ? s->weights_path : "");
     w.weights_bytes = s->weights_bytes;
+    w.keep_weights = s->keep_weights;
     stage_say(s, MENDEL__ENVELOPE__BODY_WELCOME, &w);
     bytes_free(&options);
     bytes_free(&hyps);
@@ -383,13 +384,19 @@ void stage_no_work(stage *s, Mendel__NoWorkReason reason)
     wire_free(&e);
 }
 
-void stage_ack(stage *s, token t)
+void stage_ack_file(stage *s, token t, Mendel__FileFate fate)
 {
     Mendel__ResultAck ack = MENDEL__RESULT_ACK__INIT;
     Mendel__Token body;
     token_write(t, &body);
     ack.token = &body;
+    ack.file = fate;
     stage_say(s, MENDEL__ENVELOPE__BODY_RESULT_ACK, &ack);
+}
+
+void stage_ack(stage *s, token t)
+{
+    stage_ack_file(s, t, MENDEL__FILE_FATE__FILE_LEFT);
 }
 
 void stage_stop(stage *s, token t, bool unwanted)

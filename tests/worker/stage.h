@@ -35,6 +35,7 @@ typedef struct stage {
     char weights_hash[FS_HASH_ROOM];
     const char *weights_path;
     int64_t weights_bytes;
+    bool keep_weights;
     bool silent;           /* heartbeats are not answered */
     const char *told_data; /* the data yaml that Welcome brings; NULL: that of the folder's */
     bool other_data;       /* its digests are those of another data set */
@@ -71,6 +72,7 @@ token stage_give(stage *s, int64_t candidate, fake behaviour);
 void stage_answer(stage *s, const Mendel__WorkRequest *request, token t, fake behaviour);
 void stage_no_work(stage *s, Mendel__NoWorkReason reason);
 void stage_ack(stage *s, token t);
+void stage_ack_file(stage *s, token t, Mendel__FileFate fate);
 void stage_stop(stage *s, token t, bool unwanted);
 /* Expect a delivery of this attempt. Freed by the caller. */
 envelope *stage_expect_delivery(stage *s, envelope_kind kind, token t);

@@ -202,7 +202,8 @@ static status read_start(work *w, const trainer_message *m, const char *device, 
                                     .folder = m->folder,
                                     .checkpoint = w->checkpoint,
                                     .resume = m->resume,
-                                    .candidate = true};
+                                    .candidate = true,
+                                    .weights = m->path};
     return OK;
 }
 

@@ -262,6 +262,17 @@ static void start_journal(training *t)
     t->journal = journal_start(&o);
 }
 
+/* The result is what counts, and is there; weights that cannot be kept are done without. */
+static void keep_weights(training *t)
+{
+    const char *path = t->request->weights;
+    status s = training_save(t, path, t->epochs - 1, true);
+    if (s == OK) s = checkpoint_strip(path);
+    if (s == OK) return;
+    log_warning("the trained weights are not kept: %s", status_message());
+    remove(path);
+}
+
 static status run_epochs(training *t, training_result *out)
 {
     speedometer speed = {.started = clock_seconds()};
@@ -273,6 +284,7 @@ static status run_epochs(training *t, training_result *out)
         TRY(finish_epoch(t));
         out->epochs++;
     }
+    if (t->request->weights) keep_weights(t);
     if (t->request->candidate && t->o->nosave) return OK;
     const char *const kept[] = {t->last_path, t->best_path, t->results_path};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) TRY(keep_result(t, kept[i]));

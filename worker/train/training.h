@@ -60,6 +60,7 @@ typedef struct training_request {
     const char *checkpoint;              /* file that WISH_SAVE writes; NULL: last.pt, unless options->nosave */
     bool resume;                         /* go on with options->weights where it stopped */
     bool candidate;                      /* of an evolution: with options->nosave nothing is kept but results.txt */
+    const char *weights; /* and, of a candidate that ends, the model in this file; NULL: not even that */
 } training_request;
 
 typedef struct training_result {
