@@ -1,5 +1,6 @@
 #include "common/hyp.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,52 @@ status hyp_read(const char *path, const hyp_space *space, double *values)
     yaml *file;
     TRY(yaml_read(path, &file));
     status s = read_values(file, space, values);
+    yaml_destroy(&file);
+    return s;
+}
+
+bool hyp_key_is_plain(const char *key)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    size_t length = strlen(key);
+    bool begins = isalpha((unsigned char)*key) || *key == '_';
+    return begins && length < HYP_KEY_ROOM && strspn(key, letters) == length;
+}
+
+hyp_row *hyp_add_row(hyp_space *space, const char *key)
+{
+    if (space->count == HYP_MAX) return NULL;
+    hyp_row *row = &space->rows[space->count++];
+    *row = (hyp_row){.low = -INFINITY, .high = INFINITY, .valid_low = -INFINITY, .valid_high = INFINITY, .meaning = ""};
+    memcpy(row->key, key, strlen(key) + 1);
+    return row;
+}
+
+static status read_any(const yaml *file, hyp_space *space, double *values)
+{
+    const yaml_node *root = yaml_root(file);
+    if (root->kind != YAML_MAP || !root->count) return yaml_fail(file, root, "a map of hyperparameters was expected");
+    for (size_t i = 0; i < root->count; i++) {
+        const yaml_node *at = &root->keys[i];
+        const char *key = yaml_string(at);
+        if (space->count == HYP_MAX) return yaml_fail(file, at, "more than %d hyperparameters", HYP_MAX);
+        if (!key || !hyp_key_is_plain(key))
+            return yaml_fail(file, at, "a key of letters, digits, _, - and . was expected, found '%s'",
+                             key ? key : "?");
+        if (hyp_find(space, key) >= 0) return yaml_fail(file, at, "%s stands here twice", key);
+        TRY(yaml_need_double(file, &root->items[i], key, &values[space->count]));
+        if (!isfinite(values[space->count])) return yaml_fail(file, &root->items[i], "%s is not finite", key);
+        hyp_add_row(space, key);
+    }
+    return OK;
+}
+
+status hyp_read_any(const char *path, hyp_space *space, double *values)
+{
+    *space = (hyp_space){.digits = -1};
+    yaml *file;
+    TRY(yaml_read(path, &file));
+    status s = read_any(file, space, values);
     yaml_destroy(&file);
     return s;
 }

@@ -76,6 +76,13 @@ int hyp_find(const hyp_space *space, const char *key);
 status hyp_read(const char *path, const hyp_space *space, double *values);
 /* The same from text; `name` stands for the file in messages. */
 status hyp_parse(const char *name, const char *yaml_text, const hyp_space *space, double *values);
+/* Read a yaml of any `key: number` lines: a space of these keys without limits, and their values in its order (room for HYP_MAX).
+ * ERR_FORMAT names file and line. */
+status hyp_read_any(const char *path, hyp_space *space, double *values);
+/* Is it a letter or _ and then letters, digits, _, - and ., less than HYP_KEY_ROOM in all, so that it means the same in every file? */
+bool hyp_key_is_plain(const char *key);
+/* Add a row of this key without gain and limits. NULL: the space is full. The key is plain. */
+hyp_row *hyp_add_row(hyp_space *space, const char *key);
 /* Check values against the valid range: ERR_RANGE naming the key. */
 status hyp_check(const hyp_space *space, const double *values);
 void hyp_defaults(const hyp_space *space, bool finetune, double *values);

@@ -122,12 +122,42 @@ static void a_space_can_be_read(void **state)
     unlink(path);
 }
 
+static void any_numbers_can_be_read(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/mendel-hyp-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    hyp_space space;
+    double values[HYP_MAX];
+    static const char good[] = "# of another trainer\nbox: 0.05\nx-1.y_2: -3\nlr0: 1e-5\n";
+    assert_int_equal(fs_write(path, good, sizeof good - 1), OK);
+    assert_int_equal(hyp_read_any(path, &space, values), OK);
+    assert_int_equal(space.count, 3);
+    assert_true(hyp_find(&space, "x-1.y_2") == 1 && values[0] == 0.05 && values[1] == -3 && values[2] == 1e-5);
+    assert_int_equal(hyp_check(&space, values), OK);
+    static const char *const bad[] = {"a: b\n",      "a: 1\na: 2\n", "a b: 1\n", "'a: b': 1\n", "- 1\n", "a: .nan\n",
+                                      "a: [1, 2]\n", "a:\n",         "",         "a$: 1\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(fs_write(path, bad[i], strlen(bad[i])), OK);
+        if (hyp_read_any(path, &space, values) != ERR_FORMAT) fail_msg("'%s' was taken", bad[i]);
+        assert_non_null(strstr(status_message(), path));
+    }
+    text many = {0};
+    for (int i = 0; i <= HYP_MAX; i++) text_add(&many, "k%d: 1\n", i);
+    assert_int_equal(fs_write(path, many.bytes, many.length), OK);
+    assert_int_equal(hyp_read_any(path, &space, values), ERR_FORMAT);
+    text_free(&many);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),  cmocka_unit_test(errors_name_file_line_and_key),
         cmocka_unit_test(numbers_may_lack_a_point), cmocka_unit_test(limits_and_rounding_are_the_reference_s),
-        cmocka_unit_test(a_space_can_be_read),
+        cmocka_unit_test(a_space_can_be_read),      cmocka_unit_test(any_numbers_can_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ typedef struct local_worker {
 } local_worker;
 
 struct local_workers {
-    char *program, *folder, *endpoint;
+    char *program, *folder, *endpoint, *trainer;
     int64_t count, threads;
     local_worker *items;
     bool stopping;
@@ -99,8 +99,16 @@ static status start_one(local_workers *w, int64_t index, int64_t now_ms)
     int log = -1;
     snprintf(threads, sizeof threads, "%lld", (long long)w->threads);
     text_add(&spool, "%s/%lld", w->folder, (long long)index);
-    char *arguments[] = {w->program,  (char *)"--cpu",   threads,     (char *)"--coordinator",
-                         w->endpoint, (char *)"--spool", spool.bytes, (char *)"--with-parent",
+    char *arguments[] = {w->program,
+                         (char *)"--cpu",
+                         threads,
+                         (char *)"--coordinator",
+                         w->endpoint,
+                         (char *)"--spool",
+                         spool.bytes,
+                         (char *)"--with-parent",
+                         *w->trainer ? (char *)"--trainer" : NULL,
+                         w->trainer,
                          NULL};
     status s = text_status(&spool);
     if (s == OK) s = open_log(w, index, &log);
@@ -113,7 +121,8 @@ static status start_one(local_workers *w, int64_t index, int64_t now_ms)
     return s;
 }
 
-status local_start(const char *run_folder, const char *endpoint, int64_t count, local_workers **out)
+status local_start(const char *run_folder, const char *endpoint, const char *trainer, int64_t count,
+                   local_workers **out)
 {
     local_workers *w = *out = calloc(1, sizeof *w);
     if (!w) return FAIL(ERR_MEMORY, "out of memory");
@@ -121,7 +130,9 @@ status local_start(const char *run_folder, const char *endpoint, int64_t count, 
     w->threads = cores_available() / count > 0 ? cores_available() / count : 1;
     w->folder = path_join(run_folder, "workers");
     w->endpoint = text_copy(endpoint);
-    status s = w->folder && w->endpoint ? array_new(&w->items, (size_t)count) : FAIL(ERR_MEMORY, "out of memory");
+    w->trainer = text_copy(trainer);
+    status s = w->folder && w->endpoint && w->trainer ? array_new(&w->items, (size_t)count)
+                                                      : FAIL(ERR_MEMORY, "out of memory");
     if (s == OK) s = find_program(&w->program);
     if (s == OK) s = fs_make_folders(w->folder, 0777);
     for (int64_t i = 0; s == OK && i < count; i++) s = start_one(w, i, 0);
@@ -190,6 +201,7 @@ void local_destroy(local_workers **workers)
     free(w->program);
     free(w->folder);
     free(w->endpoint);
+    free(w->trainer);
     free(w);
     *workers = NULL;
 }

@@ -13,8 +13,10 @@
 
 typedef struct local_workers local_workers;
 
-/* Start `count` workers for the coordinator at `endpoint`. The texts are copied. ERR_NOT_FOUND when there is no worker program. */
-status local_start(const char *run_folder, const char *endpoint, int64_t count, local_workers **out);
+/* Start `count` workers for the coordinator at `endpoint`, with `trainer` as their --trainer ("": none). The texts are copied.
+ * ERR_NOT_FOUND when there is no worker program. */
+status local_start(const char *run_folder, const char *endpoint, const char *trainer, int64_t count,
+                   local_workers **out);
 /* Reap those that have ended, and start one that died again, at most a few times a minute. False when none is left and none will
  * be started again; then *why says so (borrowed). */
 bool local_look_after(local_workers *w, int64_t now_ms, const char **why);

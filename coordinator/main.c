@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/signals.h"
+#include "common/words.h"
 #include "coordinator/commands.h"
 #include "coordinator/dashboard/listen.h"
 #include "coordinator/keys.h"
@@ -43,6 +44,28 @@ static void tell_start(const run *r, const char *endpoint, const dashboard *d)
     if (d) log_info("dashboard: %s", dashboard_url(d));
     if (d && dashboard_is_public(d))
         log_warning("the dashboard can be reached from other machines, and what it says can be read on the way");
+}
+
+static status miss_trainer(void)
+{
+    return FAIL(ERR_ARGUMENT,
+                "--local-workers: the run's candidates are trained by a command, so --trainer CMD is needed");
+}
+
+/* Looked at before anything is started. */
+static status check_trainer(const coordinator_options *o)
+{
+    if (o->external && o->local_workers && !*o->trainer) return miss_trainer();
+    if (!*o->trainer || words_check(o->trainer) == OK) return OK;
+    return status_context(ERR_ARGUMENT, "--trainer");
+}
+
+/* Workers that are started here get the command for a run whose candidates are trained by one, and only for such a run. */
+static status match_trainer(const coordinator_options *o, const run *r)
+{
+    if (*o->trainer && !r->spec.external)
+        return FAIL(ERR_REFUSED, "--trainer: the candidates of %s are trained by Mendel's own trainer", r->folder);
+    return r->spec.external && o->local_workers && !*o->trainer ? miss_trainer() : OK;
 }
 
 /* ---- the dashboard ---- */
@@ -91,7 +114,7 @@ static status serve(program *p, run *r, server_end *end)
     if (result == OK) result = listening_publish(&place, &p->own, r, s, clock_wall_ms(), &where);
     if (result == OK) tell_start(r, text_string(&where), o.dashboard);
     if (result == OK && p->own.local_workers && !ledger_finished(r->ledger))
-        result = local_start(r->folder, o.endpoint, p->own.local_workers, &workers);
+        result = local_start(r->folder, o.endpoint, p->own.trainer, p->own.local_workers, &workers);
     if (result == OK) result = server_run(s, workers, end);
     local_destroy(&workers);
     server_destroy(&s);
@@ -136,12 +159,14 @@ static int evolve(program *p)
     status s = listening_check(&p->own);
     if (s == OK) s = check_dashboard(&p->own);
     if (s == OK) s = signals_start();
+    if (s == OK) s = check_trainer(&p->own);
     if (s == OK) s = run_open(&request, clock_ms(), clock_wall_ms(), &r);
     if (s != OK) {
         log_error("%s", status_message());
         return 1;
     }
-    s = serve(p, &r, &end);
+    s = match_trainer(&p->own, &r);
+    if (s == OK) s = serve(p, &r, &end);
     int code = 1;
     if (s == OK) code = tell_end(&r, end);
     else log_error("%s", status_message());

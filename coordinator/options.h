@@ -14,6 +14,8 @@ typedef struct coordinator_options {
     double probability, sigma;
     int64_t run_seed;
     char *meta, *fitness;
+    bool external;
+    char *trainer;
     /* workers */
     int64_t local_workers;
     char *bind, *advertise;
@@ -37,7 +39,7 @@ typedef enum coordinator_strategy {
 /* Whose trained weights stay in the run folder. */
 typedef enum run_keep { KEEP_NONE, KEEP_BEST, KEEP_ALL } run_keep;
 
-enum { COORDINATOR_ROWS = 25 };
+enum { COORDINATOR_ROWS = 27 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
 
 /* A section over `o`; `given` may be NULL or has COORDINATOR_ROWS flags. */

@@ -52,7 +52,8 @@ static status take_folder(const run_request *q, run *out)
 /* Does the command line say anything of the specification? */
 static bool has_wishes(const run_request *q)
 {
-    static const char *const own[] = {"strategy", "parent", "mutation", "sigma", "run-seed", "meta", "fitness"};
+    static const char *const own[] = {"strategy", "parent", "mutation", "sigma",
+                                      "run-seed", "meta",   "fitness",  "external"};
     for (size_t i = 0; i < TRAIN_ROWS; i++)
         if (q->train_given[i] && strcmp(train_rows[i].name, "name")) return true;
     for (size_t i = 0; i < COORDINATOR_ROWS; i++)
@@ -237,12 +238,10 @@ static status write_whole_hyps(const run *r)
     if (!p->count || spec_evolves_all(&r->spec)) return OK;
     for (size_t i = 0; i < p->count; i++)
         if (!best || member_fitness(p, &p->members[i]) > member_fitness(p, best)) best = &p->members[i];
-    double whole[HYP_COUNT];
-    hyp_space trained;
+    double whole[HYP_MAX];
     text yaml = {0};
-    hyp_space_default(&trained);
     spec_whole_hyps(&r->spec, best->hyps, whole);
-    hyp_write(&yaml, &trained, whole);
+    hyp_write(&yaml, &r->spec.trained, whole);
     char *path = path_join(r->folder, spec_best_file(&r->spec));
     status s = path ? text_status(&yaml) : FAIL(ERR_MEMORY, "out of memory");
     if (s == OK) s = fs_write(path, yaml.bytes, yaml.length);

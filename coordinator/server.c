@@ -87,10 +87,8 @@ status server_create(run *r, const server_options *options, server **out)
     s->run = r;
     s->o = *options;
     s->pace = PACE_START;
-    hyp_space trained;
-    hyp_space_default(&trained);
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
-    if (result == OK) result = map_pack_hyps(&trained, r->spec.hyps, &s->base);
+    if (result == OK) result = map_pack_hyps(&r->spec.trained, r->spec.hyps, &s->base);
     if (result == OK) result = limits_create(&s->limits);
     if (result == OK) result = server_transfers_create(s);
     if (result == OK) result = open_socket(s);

@@ -220,13 +220,18 @@ status server_hello(server *s, const incoming *in)
         FAIL(ERR_REFUSED, "the worker is version %s, this coordinator %s", h->version, MENDEL_VERSION);
         return refuse_for(s, in, of, MENDEL__REFUSED_REASON__REFUSED_VERSION);
     }
-    if (!h->n_data) {
+    if (h->external != s->run->spec.external) {
+        FAIL(ERR_REFUSED, h->external ? "the run's candidates are trained by Mendel's own trainer, not by worker --trainer"
+                                      : "the run's candidates are trained by a command: worker --trainer CMD");
+        return refuse_for(s, in, of, MENDEL__REFUSED_REASON__REFUSED_TRAINER);
+    }
+    if (!h->n_data && *s->run->spec.data_yaml) {
         of->state = SESSION_GREETED;
         return welcome(s, of, h, true);
     }
     result = s->run->spec.has_data ? compare_data(&s->run->spec, h) : OK;
     if (is_refusal(result)) return refuse_for(s, in, of, MENDEL__REFUSED_REASON__REFUSED_DATA);
-    if (result == OK) result = settle_precision(s, h);
+    if (result == OK && !h->external) result = settle_precision(s, h); /* an external trainer's is its own business */
     if (is_refusal(result)) return refuse_for(s, in, of, MENDEL__REFUSED_REASON__REFUSED_PRECISION);
     return result == OK ? admit(s, in, of) : result;
 }

@@ -31,19 +31,15 @@ void spec_free(run_spec *spec)
 
 bool spec_evolves_all(const run_spec *spec)
 {
-    hyp_space trained;
-    hyp_space_default(&trained);
-    for (size_t i = 0; i < trained.count; i++)
-        if (hyp_find(&spec->space, trained.rows[i].key) < 0) return false;
+    for (size_t i = 0; i < spec->trained.count; i++)
+        if (hyp_find(&spec->space, spec->trained.rows[i].key) < 0) return false;
     return true;
 }
 
 void spec_whole_hyps(const run_spec *spec, const double *hyps, double *whole)
 {
-    hyp_space trained;
-    hyp_space_default(&trained);
-    for (size_t i = 0; i < trained.count; i++) {
-        int row = hyp_find(&spec->space, trained.rows[i].key);
+    for (size_t i = 0; i < spec->trained.count; i++) {
+        int row = hyp_find(&spec->space, spec->trained.rows[i].key);
         whole[i] = row < 0 ? spec->hyps[i] : hyps[row];
     }
 }
@@ -84,16 +80,16 @@ status spec_read_fitness(const char *words, double weights[FITNESS_TERMS])
 /* The space that evolves, and where it starts. */
 static status make_space(const coordinator_options *o, run_spec *out)
 {
-    hyp_space trained;
-    hyp_space_default(&trained);
+    hyp_space_default(&out->trained);
+    TRY(train_options_hyps(&out->train, out->hyps));
     if (!*o->meta) hyp_space_default(&out->space);
     else TRY(hyp_space_read(o->meta, &out->space));
     for (size_t i = 0; i < out->space.count; i++) {
         hyp_row *row = &out->space.rows[i];
-        int known = hyp_find(&trained, row->key);
+        int known = hyp_find(&out->trained, row->key);
         if (known < 0) return FAIL(ERR_ARGUMENT, "%s: '%s' is no hyperparameter of this trainer", o->meta, row->key);
-        row->valid_low = trained.rows[known].valid_low;
-        row->valid_high = trained.rows[known].valid_high;
+        row->valid_low = out->trained.rows[known].valid_low;
+        row->valid_high = out->trained.rows[known].valid_high;
         out->base[i] = out->hyps[known];
     }
     return OK;
@@ -122,6 +118,10 @@ static status read_data(const char *path, run_spec *out)
 {
     size_t count;
     data_yaml data = {0};
+    if (!*path) { /* an external trainer has its own */
+        out->data_yaml = text_copy("");
+        return out->data_yaml ? current_folder(&out->data_root) : FAIL(ERR_MEMORY, "out of memory");
+    }
     TRY(fs_read(path, YAML_BYTES_MOST, &out->data_yaml, &count));
     status s = find_data_root(path, out, &data);
     for (int split = DATA_TRAIN; s == OK && split <= DATA_VAL; split++)
@@ -156,8 +156,10 @@ static status read_model(const char *path, run_spec *out)
 static status make(const coordinator_options *o, const train_options *train, const bool *given, run_spec *out)
 {
     static const char *const strategies[] = {"mendel", "yolov5", "yolov5-as-run", "random"};
+    out->external = o->external || *o->trainer;
     TRY(copy_train_options(train, &out->train));
-    TRY(train_options_complete(&out->train, given));
+    if (out->external) TRY(spec_complete_external(&out->train, given));
+    else TRY(train_options_complete(&out->train, given));
     TRY(train_options_find_files(&out->train));
     if (*out->train.resume)
         return FAIL(ERR_ARGUMENT, "--resume: a candidate starts anew; an evolution goes on with --run");
@@ -169,8 +171,8 @@ static status make(const coordinator_options *o, const train_options *train, con
     out->breeding.sigma = o->sigma;
     out->seed = (uint64_t)o->run_seed;
     TRY(spec_read_fitness(o->fitness, out->fitness));
-    TRY(train_options_hyps(&out->train, out->hyps));
-    TRY(make_space(o, out));
+    if (out->external) TRY(spec_make_external_space(o->meta, out));
+    else TRY(make_space(o, out));
     TRY(read_weights(out->train.weights, out));
     TRY(read_model(out->train.cfg, out));
     return read_data(out->train.data, out);

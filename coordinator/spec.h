@@ -21,10 +21,13 @@ typedef struct run_spec {
     uint64_t seed; /* of breeding */
 
     /* training */
-    train_options train;               /* complete; data, cfg, hyp, weights as they were given; precision may be auto */
-    double hyps[HYP_COUNT];            /* what a candidate's hyps replace key by key */
-    char *data_yaml, *data_root;       /* text; the folder (absolute) that its relative paths start from */
-    char *model_yaml;                  /* text; "" when the model is that of the weights */
+    train_options train;  /* complete; data, cfg, hyp, weights as they were given; precision may be auto */
+    bool external;        /* workers bring a trainer of their own: `worker --trainer` */
+    hyp_space trained;    /* the hyps that a trainer takes: those of YOLOv5, an external one's may be others */
+    double hyps[HYP_MAX]; /* of `trained`; a candidate's hyps replace them key by key */
+    char *data_yaml,
+        *data_root;   /* text, "": an external trainer's own; the folder (absolute) that relative paths start from */
+    char *model_yaml; /* text; "" when the model is that of the weights, or an external trainer's own */
     char *weights_path, *weights_hash; /* absolute; "" from scratch */
     int64_t weights_bytes;
     bool has_data; /* the digests are known: the data set could be read here, or a worker told them */
@@ -45,7 +48,7 @@ void spec_free(run_spec *spec);
 
 /* Does the space have every hyperparameter of the trainer? With --meta it may have a part of them. */
 bool spec_evolves_all(const run_spec *spec);
-/* A whole set of hyps: the run's, with those of the space in their places. HYP_COUNT values. */
+/* A whole set of hyps: the run's, with those of the space in their places. As many values as spec->trained has rows. */
 void spec_whole_hyps(const run_spec *spec, const double *hyps, double *whole);
 /* The file in a run folder that has the best hyps as `train --hyp` takes them. */
 const char *spec_best_file(const run_spec *spec);

@@ -29,6 +29,11 @@ status spec_list_settled(const run_spec *spec, parts *out);
  * contents are listed themselves. */
 bool spec_has_option(const option_row *row);
 
+/* For runs with external trainers, in the place of train_options_complete; and the hyps, of which `meta` ("": none) names those that
+ * evolve. */
+status spec_complete_external(train_options *o, const bool *given);
+status spec_make_external_space(const char *meta, run_spec *out);
+
 /* Four weights, not all 0. */
 status spec_read_fitness(const char *words, double weights[FITNESS_TERMS]);
 

@@ -91,11 +91,14 @@ static status add_space(parts *p, const run_spec *spec)
     return add_text(p, "", "search space", &rows);
 }
 
+/* Their names by themselves, since the store keeps no order. */
 static status add_hyps(parts *p, const run_spec *spec)
 {
-    hyp_space trained;
-    hyp_space_default(&trained);
-    for (size_t i = 0; i < trained.count; i++) TRY(add_number(p, "hyp ", trained.rows[i].key, spec->hyps[i]));
+    text keys = {0};
+    for (size_t i = 0; i < spec->trained.count; i++) text_add(&keys, "%s%s", i ? " " : "", spec->trained.rows[i].key);
+    TRY(add_text(p, "", "hyperparameters", &keys));
+    for (size_t i = 0; i < spec->trained.count; i++)
+        TRY(add_number(p, "hyp ", spec->trained.rows[i].key, spec->hyps[i]));
     return OK;
 }
 
@@ -142,6 +145,7 @@ status spec_list(const run_spec *spec, parts *out)
     TRY(add_number(out, "", "sigma", spec->breeding.sigma));
     TRY(add_integer(out, "run-seed", (int64_t)spec->seed));
     TRY(add_fitness(out, spec));
+    TRY(add_string(out, "trainer", spec->external ? "external" : "mendel"));
     TRY(add_hyps(out, spec));
     TRY(add_space(out, spec));
     TRY(add_options(out, spec));

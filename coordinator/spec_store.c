@@ -81,13 +81,31 @@ static status load_options(store *s, run_spec *out)
     return OK;
 }
 
+/* Those of an external trainer, in their order. */
+static status load_external(store *s, run_spec *out)
+{
+    char *words = NULL, *rest = NULL;
+    TRY(need(s, "hyperparameters", &words));
+    out->trained = (hyp_space){.digits = -1};
+    status result = OK;
+    for (char *key = strtok_r(words, " ", &rest); result == OK && key; key = strtok_r(NULL, " ", &rest))
+        if (!hyp_key_is_plain(key) || hyp_find(&out->trained, key) >= 0 || !hyp_add_row(&out->trained, key))
+            result = FAIL(ERR_FORMAT, "the store's hyperparameters have a bad key");
+    free(words);
+    return result;
+}
+
 static status load_hyps(store *s, run_spec *out)
 {
-    hyp_space trained;
-    hyp_space_default(&trained);
-    for (size_t i = 0; i < trained.count; i++) {
+    char *trainer = NULL;
+    TRY(store_get(s, "spec trainer", &trainer)); /* none: as old as Mendel's own */
+    out->external = trainer && !strcmp(trainer, "external");
+    free(trainer);
+    hyp_space_default(&out->trained);
+    if (out->external) TRY(load_external(s, out));
+    for (size_t i = 0; i < out->trained.count; i++) {
         char name[HYP_KEY_ROOM + 8];
-        snprintf(name, sizeof name, "hyp %s", trained.rows[i].key);
+        snprintf(name, sizeof name, "hyp %s", out->trained.rows[i].key);
         TRY(need_double(s, name, &out->hyps[i]));
     }
     return OK;

@@ -245,6 +245,72 @@ static void a_smaller_space_evolves_a_part(void **state)
     spec_free(&out);
 }
 
+/* What a run of an external trainer is, made and compared with what its store gives back. */
+static run_spec make_external(setting *t, const char *words)
+{
+    run_spec made, back;
+    store *s;
+    must_make(t, words, &made);
+    assert_true(made.external);
+    fs_remove("run");
+    assert_int_equal(fs_make_folders("run", 0777), OK);
+    assert_int_equal(store_open("run", &s), OK);
+    assert_int_equal(spec_save(s, &made), OK);
+    assert_int_equal(store_commit(s), OK);
+    assert_int_equal(spec_load(s, &back), OK);
+    store_close(&s);
+    if (spec_compare(&back, &made) != OK) fail_msg("%s", status_message());
+    assert_true(back.external && back.trained.count == made.trained.count);
+    for (size_t i = 0; i < made.trained.count; i++) {
+        assert_string_equal(back.trained.rows[i].key, made.trained.rows[i].key);
+        assert_true(back.hyps[i] == made.hyps[i]);
+    }
+    spec_free(&made);
+    return back;
+}
+
+static void an_external_trainer_has_any_hyps(void **state)
+{
+    setting *t = *state;
+    put("meta.yaml", "depth: {gain: 1, low: 1, high: 9, start: 3}\nwidth: [1, 0, 1]\n");
+    run_spec spec = make_external(t, "--external --meta meta.yaml --data= --cfg=");
+    assert_true(spec.base[0] == 3 && spec.base[1] == 0.5 && spec.trained.count == 2);
+    assert_true(!*spec.data_yaml && !*spec.model_yaml && !*spec.weights_path && !spec.has_data);
+    assert_string_equal(spec_best_file(&spec), "hyp_evolved.yaml");
+    spec_free(&spec);
+    put("hyp.yaml", "width: 0.25\nsmoothing: 7\ndepth: 2\n");
+    spec = make_external(t, "--external --meta meta.yaml --hyp hyp.yaml");
+    assert_true(spec.has_data && spec.base[0] == 2 && spec.base[1] == 0.25 && spec.trained.count == 3);
+    assert_string_equal(spec_best_file(&spec), "hyp_best.yaml");
+    double whole[HYP_MAX];
+    spec_whole_hyps(&spec, (double[]){8, 0.75}, whole);
+    assert_true(whole[0] == 0.75 && whole[1] == 7 && whole[2] == 8);
+    spec_free(&spec);
+    put("hyp.yaml", "box: 0.25\nmixup: 0.5\nlr0: 0.02\n"); /* those that are YOLOv5's evolve */
+    spec = make_external(t, "--trainer sh --hyp hyp.yaml");
+    assert_true(spec.space.count == 2 && spec.trained.count == 3 && spec.base[0] == 0.02 && spec.base[1] == 0.5);
+    spec_free(&spec);
+    spec = make_external(t, "--external");
+    assert_true(spec.space.count == HYP_COUNT && spec.trained.count == HYP_COUNT && spec.hyps[HYP_lr0] == 0.01);
+    spec_free(&spec);
+}
+
+static void hyps_that_an_external_trainer_lacks_are_named(void **state)
+{
+    setting *t = *state;
+    run_spec out;
+    put("meta.yaml", "depth: [1, 0, 1]\n");
+    put("hyp.yaml", "width: 0.25\n");
+    assert_int_equal(make(t, "--external --meta meta.yaml --hyp hyp.yaml", &out), ERR_ARGUMENT);
+    assert_non_null(strstr(status_message(), "'depth' is not in hyp.yaml"));
+    assert_int_equal(make(t, "--external --hyp hyp.yaml", &out), ERR_ARGUMENT);
+    assert_non_null(strstr(status_message(), "--meta"));
+    put("meta.yaml", "depth: [1, 0, 1]\ndepth: [1, 0, 2]\n");
+    assert_int_equal(make(t, "--external --meta meta.yaml", &out), ERR_ARGUMENT);
+    assert_non_null(strstr(status_message(), "twice"));
+    expect_difference(t, "--external", "trainer is 'external'");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
 int main(void)
@@ -258,6 +324,8 @@ int main(void)
         CASE(precision_that_was_settled_is_no_difference),
         CASE(what_cannot_be_is_refused_with_words),
         CASE(a_smaller_space_evolves_a_part),
+        CASE(an_external_trainer_has_any_hyps),
+        CASE(hyps_that_an_external_trainer_lacks_are_named),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }

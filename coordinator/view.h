@@ -63,7 +63,8 @@ const char *view_number(double value, bool with_sign, char words[VIEW_NUMBER_ROO
 /* Append what a run has come to: the best hyperparameters with the changed ones marked, their gain over the start, where the
  * files are, and the command that trains with them. `p` has the run's members, `folder` is the run's. ERR_MEMORY. */
 status view_closing(const run_spec *spec, const population *p, const char *folder, text *out);
-/* Append the command that trains with FOLDER/hyp_evolved.yaml as the run trained its candidates, ready for a shell. */
+/* Append the command that trains with FOLDER/hyp_evolved.yaml as the run trained its candidates, ready for a shell; of an external
+ * trainer only that file is known. */
 status view_train_command(const run_spec *spec, const char *folder, text *out);
 
 #endif

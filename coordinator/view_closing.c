@@ -91,8 +91,20 @@ static char *find_trainer(void)
     return relative;
 }
 
+/* Where the best hyps of another trainer are. */
+static status add_best_file(const run_spec *spec, const char *folder, text *out)
+{
+    char *hyps = path_join(folder, spec_best_file(spec));
+    if (!hyps) return FAIL(ERR_MEMORY, "out of memory");
+    text_add(out, "the run's own trainer, with ");
+    add_quoted(out, hyps);
+    free(hyps);
+    return text_status(out);
+}
+
 status view_train_command(const run_spec *spec, const char *folder, text *out)
 {
+    if (spec->external) return add_best_file(spec, folder, out);
     const train_options *run = &spec->train;
     train_options plain = {0};
     option_section section = train_section(&plain, NULL);

@@ -258,6 +258,31 @@ status map_unpack_hyps(const void *data, size_t count, const hyp_space *space, d
     return s;
 }
 
+static status read_any_hyps(const msgpack_object *map, hyp_space *space, double *values)
+{
+    for (uint32_t i = 0; i < map->via.map.size; i++) {
+        char key[HYP_KEY_ROOM] = "?";
+        double value;
+        if (!key_string(&map->via.map.ptr[i].key, key) || !hyp_key_is_plain(key))
+            return FAIL(ERR_PROTOCOL, "hyperparameter '%s': a key of letters, digits, _, - and . was expected", key);
+        if (!to_double(&map->via.map.ptr[i].val, &value) || !isfinite(value))
+            return FAIL(ERR_PROTOCOL, "hyperparameter '%s': a finite number was expected", key);
+        if (hyp_find(space, key) < 0 && !hyp_add_row(space, key))
+            return FAIL(ERR_PROTOCOL, "more than %d hyperparameters", HYP_MAX);
+        values[hyp_find(space, key)] = value;
+    }
+    return OK;
+}
+
+status map_unpack_any_hyps(const void *data, size_t count, hyp_space *space, double *values)
+{
+    msgpack_unpacked map;
+    status s = open_bounded(data, count, "hyperparameters", &map);
+    if (s == OK) s = read_any_hyps(&map.data, space, values);
+    msgpack_unpacked_destroy(&map);
+    return s;
+}
+
 status map_pack_options(const option_row *rows, size_t row_count, const void *values, bytes *out)
 {
     msgpack_sbuffer buffer;

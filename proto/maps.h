@@ -31,6 +31,10 @@ enum { MAP_BYTES_MOST = 1 << 16, MAP_KEYS_MOST = 1024 };
 status map_pack_hyps(const hyp_space *space, const double *values, bytes *out);
 status map_unpack_hyps(const void *data, size_t count, const hyp_space *space, double *values);
 
+/* Hyperparameters of any trainer: values of rows that the space has are replaced, other plain keys become rows without limits.
+ * `values` has room for HYP_MAX. ERR_PROTOCOL for what is no finite number or has no plain key. */
+status map_unpack_any_hyps(const void *data, size_t count, hyp_space *space, double *values);
+
 /* Options: the rows' keys as opt.yaml spells them, values as text. Unpacking sets only what the map has; `only` limits it
  * to keys for which it returns true (NULL: all). */
 status map_pack_options(const option_row *rows, size_t row_count, const void *values, bytes *out);

@@ -402,6 +402,36 @@ static void maps_that_are_too_large_are_refused(void **state)
     free(name);
 }
 
+static void hyps_of_any_trainer_are_taken_by_key(void **state)
+{
+    (void)state;
+    hyp_space any = {.digits = -1};
+    double values[HYP_MAX];
+    bytes base = hyps_with(-1, "box", 0.05);
+    assert_int_equal(map_unpack_any_hyps(base.data, base.count, &any, values), OK);
+    assert_int_equal(any.count, HYP_COUNT + 1);
+    assert_string_equal(any.rows[HYP_COUNT].key, "box");
+    maker m;
+    begin(&m, 2);
+    map_put_double(&m.p, "box", 7);
+    map_put_double(&m.p, "depth.1", -2e9);
+    assert_int_equal(map_unpack_any_hyps(m.buffer.data, m.buffer.size, &any, values), OK);
+    msgpack_sbuffer_destroy(&m.buffer);
+    assert_true(any.count == HYP_COUNT + 2 && values[HYP_COUNT] == 7 && values[HYP_COUNT + 1] == -2e9);
+    bytes_free(&base);
+    static const char *const keys[] = {"", "a b", "a\n", "$(id)", "a: 1"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        bytes bad = hyps_with(-1, keys[i], 1);
+        assert_int_equal(map_unpack_any_hyps(bad.data, bad.count, &any, values), ERR_PROTOCOL);
+        expect_message("a key of letters");
+        bytes_free(&bad);
+    }
+    bytes infinite = hyps_with(-1, "box", INFINITY);
+    assert_int_equal(map_unpack_any_hyps(infinite.data, infinite.count, &any, values), ERR_PROTOCOL);
+    expect_message("'box': a finite number");
+    bytes_free(&infinite);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(hyps_are_complete_known_and_in_range),
         cmocka_unit_test(integers_are_numbers_too),
         cmocka_unit_test(hyps_of_another_type_are_refused),
+        cmocka_unit_test(hyps_of_any_trainer_are_taken_by_key),
         cmocka_unit_test_setup_teardown(options_come_back, make_options, free_options),
         cmocka_unit_test_setup_teardown(only_what_is_there_and_wanted_is_set, make_options, free_options),
         cmocka_unit_test_setup_teardown(bad_options_are_refused, make_options, free_options),

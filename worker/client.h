@@ -24,6 +24,7 @@ typedef struct client_place {
 
 typedef struct client_options {
     const char *program;  /* the trainer */
+    const char *command;  /* an external trainer's; NULL: none */
     const char *endpoint; /* NULL: what the access file says, else the run of this machine, found by meeting.h */
     access_file *access;  /* keys, for endpoints of tcp; read again when the coordinator is looked for. NULL: none */
     const char *access_path;

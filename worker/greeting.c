@@ -52,6 +52,7 @@ static status say_hello(client *c)
     hello.data = digest_list;
     hello.n_data = write_digests(c, digests, digest_list);
     hello.epoch_seen = c->epoch;
+    hello.external = c->o->command != NULL;
     status s = report_held(c, &tokens, &held, &hello.n_held);
     hello.held = held;
     if (s == OK) s = client_send(c, MENDEL__ENVELOPE__BODY_HELLO, &hello);

@@ -11,12 +11,15 @@
 #include "common/options.h"
 #include "common/signals.h"
 #include "common/text.h"
+#include "common/words.h"
 #include "worker/client.h"
 #include "worker/dealer.h"
+#include "worker/external.h"
 #include "worker/place.h"
 #include "worker/spool.h"
 
-static const char usage[] = "worker [--gpu 0 | --cpu N] [options]";
+static const char usage[] = "worker [--gpu 0 | --cpu N] [options]\n"
+                            "       worker --trainer CMD [--gpu 0 | --cpu N] [options]";
 static const char about[] =
     "Train candidates for a coordinator until its run is over.\n"
     "Without options: for the only run on this machine, on the first GPU or else on all cores.\n"
@@ -24,8 +27,12 @@ static const char about[] =
 
 typedef struct worker_options {
     int64_t cpu, slots, give_up, grace;
-    char *gpu, *access, *coordinator, *run, *data_root, *spool, *train;
+    char *gpu, *access, *coordinator, *run, *data_root, *spool, *trainer, *train;
     bool insecure, stay, with_parent, version, man, help;
+    /* as an external trainer's process, see external.h */
+    int64_t candidate, threads;
+    char *device;
+    bool probe;
 } worker_options;
 
 #define ROWS(ROW)                                                                                                      \
@@ -43,6 +50,9 @@ typedef struct worker_options {
         "where the relative paths of the run's data set start here")                                                   \
     ROW(worker_options, spool, STRING, "spool", "", "", 0, 0, "DIR",                                                   \
         "folder for results that are not delivered yet; by default ~/.local/state/mendel/spool/N")                     \
+    ROW(worker_options, trainer, STRING, "trainer", "", "", 0, 0, "CMD",                                               \
+        "train with this command instead of Mendel's own trainer (docs/TRAINERS.md); its words are split without a "   \
+        "shell: quotes and backslashes hold them together")                                                            \
     ROW(worker_options, stay, FLAG, "stay", "", "", 0, 0, "", "wait for the next run when one is over")                \
     ROW(worker_options, give_up, INT, "give-up", "", "0", 0, 1e9, "SECONDS",                                           \
         "end after so long without a coordinator; by default a minute at first, later an hour")                        \
@@ -50,6 +60,10 @@ typedef struct worker_options {
         "time to save what trains and hand it on, once told to go by SIGTERM or SIGUSR1")                              \
     ROW(worker_options, with_parent, FLAG, "with-parent", "", "", 0, 0, "", "")                                        \
     ROW(worker_options, train, STRING, "train", "", "", 0, 0, "PROGRAM", "")                                           \
+    ROW(worker_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                    \
+    ROW(worker_options, threads, INT, "threads", "", "0", 0, 4096, "N", "")                                            \
+    ROW(worker_options, device, STRING, "device", "", "cpu", 0, 0, "DEVICE", "")                                       \
+    ROW(worker_options, probe, FLAG, "probe", "", "", 0, 0, "", "")                                                    \
     ROW(worker_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                               \
     ROW(worker_options, man, FLAG, "man", "", "", 0, 0, "", "")                                                        \
     ROW(worker_options, help, FLAG, "help", "", "", 0, 0, "", "print this")
@@ -66,6 +80,15 @@ static status follow_parent(void)
     if (prctl(PR_SET_PDEATHSIG, SIGTERM)) return FAIL(ERR_IO, "--with-parent cannot be had on this system");
     if (getppid() != parent) raise(SIGTERM); /* it was gone before it could be followed */
     return OK;
+}
+
+/* With a command this very program speaks for it. */
+static status find_own(const char *command, char **out)
+{
+    status s = words_check(command);
+    if (s != OK) return status_context(s, "--trainer");
+    *out = path_real("/proc/self/exe");
+    return *out ? OK : FAIL(ERR_IO, "cannot tell which program this is");
 }
 
 /* The trainer that was installed, or built, with this program: `train` beside `worker`, `mendel-train` beside `mendel-worker`. */
@@ -138,11 +161,20 @@ static void say_place(const client_place *place, const spool *s)
              place->threads == 1 ? "" : "s", spool_folder(s));
 }
 
+static status as_trainer(const worker_options *o)
+{
+    external_options e = {o->trainer, o->device, o->threads};
+    if (o->probe) return external_probe(&e);
+    if (!*o->trainer) return FAIL(ERR_ARGUMENT, "--trainer CMD is missing");
+    return external_run((int)o->candidate, &e);
+}
+
 static status work(const worker_options *o, const char *trainer, const char *data_root, access_file *access)
 {
     client_place place;
     spool *s;
     client_options options = {.program = trainer,
+                              .command = or_null(o->trainer),
                               .endpoint = or_null(o->coordinator),
                               .access = *o->access ? access : NULL,
                               .access_path = o->access,
@@ -172,7 +204,7 @@ static status run(const worker_options *o)
     if (s == OK) s = check_endpoint(o);
     if (s == OK) s = read_access(o, &access);
     if (s == OK) s = find_data_root(o->data_root, &data_root);
-    if (s == OK) s = find_trainer(o->train, &trainer);
+    if (s == OK) s = *o->trainer ? find_own(o->trainer, &trainer) : find_trainer(o->train, &trainer);
     if (s == OK) s = work(o, trainer, data_root, &access);
     access_free(&access);
     free(trainer);
@@ -185,6 +217,7 @@ static status choose(const worker_options *o, const option_section *sections)
     if (o->help) options_help(sections, 1, usage, about, stdout);
     else if (o->man) options_man(sections, 1, "mendel-worker", usage, about, stdout);
     else if (o->version) printf("mendel-worker %s\n", MENDEL_VERSION);
+    else if (o->probe || o->candidate >= 0) return as_trainer(o);
     else return run(o);
     return OK;
 }

@@ -26,6 +26,16 @@ static status merge_hyps(const Mendel__Welcome *run, const Mendel__Candidate *ca
     return map_pack_hyps(&space, values, out);
 }
 
+/* The same for a trainer whose hyps nobody here knows: every plain key, a finite number each. */
+static status merge_any_hyps(const Mendel__Welcome *run, const Mendel__Candidate *candidate, bytes *out)
+{
+    hyp_space space = {.digits = -1};
+    double values[HYP_MAX];
+    TRY(map_unpack_any_hyps(run->base_hyps.data, run->base_hyps.len, &space, values));
+    TRY(map_unpack_any_hyps(candidate->hyps.data, candidate->hyps.len, &space, values));
+    return map_pack_hyps(&space, values, out);
+}
+
 /* ---- options ---- */
 
 /* May the run say it? Numbers and choices are checked by their table; of the texts, which may name files, only those
@@ -83,7 +93,7 @@ status start_make(const Mendel__Welcome *run, const Mendel__Candidate *candidate
                   trainer_message *out)
 {
     *out = (trainer_message){.kind = TRAINER_START, .seed = candidate->seed};
-    status s = merge_hyps(run, candidate, &out->hyps);
+    status s = place->external ? merge_any_hyps(run, candidate, &out->hyps) : merge_hyps(run, candidate, &out->hyps);
     if (s == OK) s = make_options(run, candidate, place, &out->options);
     out->data = text_copy(run->data_yaml);
     out->data_root = text_copy(place->data_root);

@@ -6,6 +6,8 @@
 #ifndef WORKER_START_H
 #define WORKER_START_H
 
+#include <stdbool.h>
+
 #include "common/status.h"
 #include "proto/trainer.h"
 #include "proto/wire.h"
@@ -19,6 +21,7 @@ typedef struct start_place {
     const char *leave;     /* path for the trained weights; NULL: they are not kept */
     const char *device;
     int64_t threads;
+    bool external; /* a trainer of its own, which may have any hyperparameters */
 } start_place;
 
 /* ERR_PROTOCOL, ERR_RANGE, ERR_ARGUMENT: the candidate or the run's options are refused, with words. The caller frees *out with

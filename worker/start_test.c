@@ -103,6 +103,35 @@ static void hyps_that_training_cannot_take_are_refused(void **state)
     }
 }
 
+static void an_external_trainer_gets_plain_keys_and_finite_numbers(void **state)
+{
+    scene *s = *state;
+    hyp_space any = {.digits = -1};
+    double values[HYP_MAX];
+    metrics own = {0};
+    s->place.external = true;
+    metrics_add(&own, "lr0", 43); /* as large as it likes */
+    metrics_add(&own, "shoe_size", -1);
+    assert_int_equal(make(s, &own), OK);
+    assert_int_equal(map_unpack_any_hyps(s->made.hyps.data, s->made.hyps.count, &any, values), OK);
+    assert_int_equal(any.count, HYP_COUNT + 1);
+    assert_true(values[HYP_lr0] == 43 && values[hyp_find(&any, "shoe_size")] == -1 &&
+                values[HYP_mixup] == s->base[HYP_mixup]);
+    trainer_message_free(&s->made);
+    bytes_free(&s->base_map), bytes_free(&s->options_map), bytes_free(&s->own_map);
+    static const struct {
+        const char *key;
+        double value;
+    } bad[] = {{"a b", 1}, {"$(reboot)", 1}, {"../a", 1}, {"1st", 1}, {"", 1}, {"x", NAN}, {"x", INFINITY}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        own = (metrics){0};
+        metrics_add(&own, bad[i].key, bad[i].value);
+        assert_int_not_equal(make(s, &own), OK);
+        assert_null(s->made.data);
+        bytes_free(&s->base_map), bytes_free(&s->options_map), bytes_free(&s->own_map);
+    }
+}
+
 /* Whatever a coordinator says about files, devices and threads: this machine's answer stands. */
 static void files_and_devices_are_not_the_coordinators(void **state)
 {
@@ -167,6 +196,7 @@ int main(void)
     const struct CMUnitTest cases[] = {
         CASE(hyps_replace_the_base_key_by_key),
         CASE(hyps_that_training_cannot_take_are_refused),
+        CASE(an_external_trainer_gets_plain_keys_and_finite_numbers),
         CASE(files_and_devices_are_not_the_coordinators),
         CASE(every_text_option_is_known),
         CASE(options_are_checked),

@@ -106,8 +106,16 @@ static status spawn(const trial_spec *spec, int pipe, int output, pid_t *pid)
 {
     char threads[32], **environment = NULL, *own = NULL;
     snprintf(threads, sizeof threads, "%lld", (long long)spec->threads);
-    char *arguments[] = {(char *)spec->program, "--candidate-fd", "3",     "--device",
-                         (char *)spec->device,  "--threads",      threads, NULL};
+    char *arguments[] = {(char *)spec->program,
+                         "--candidate-fd",
+                         "3",
+                         "--device",
+                         (char *)spec->device,
+                         "--threads",
+                         threads,
+                         spec->command ? "--trainer" : NULL,
+                         (char *)spec->command,
+                         NULL};
     status s = child_environment(spec->threads, &environment, &own);
     int error = s == OK ? spawn_prepared(spec->program, arguments, environment, pipe, output, pid) : 0;
     if (error) s = FAIL(fs_status_of_errno(error), "cannot start the trainer %s: %s", spec->program, strerror(error));

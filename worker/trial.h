@@ -17,7 +17,8 @@
 typedef struct trial trial;
 
 typedef struct trial_spec {
-    const char *program; /* path of `train` */
+    const char *program; /* path of `train`; with a command that of this program, which speaks for it (external.h) */
+    const char *command; /* an external trainer's; NULL: Mendel's own */
     const char *device;  /* for its --device: "cpu", "0", "0,1" */
     int64_t threads;     /* its share of the cores */
     int64_t stall_ms;    /* without a message for so long it is killed */

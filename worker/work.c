@@ -93,8 +93,8 @@ static status start_trial(client *c, slot *s)
 {
     char *folder = NULL;
     trainer_message start = {0};
-    trial_spec spec = {c->o->program, c->place->device, c->place->threads, c->run->stall_ms};
-    start_place place = {.device = c->place->device, .threads = c->place->threads};
+    trial_spec spec = {c->o->program, c->o->command, c->place->device, c->place->threads, c->run->stall_ms};
+    start_place place = {.device = c->place->device, .threads = c->place->threads, .external = c->o->command != NULL};
     place.data_root = c->o->data_root ? c->o->data_root : c->local ? c->run->data_root : "";
     place.weights = c->weights.path ? c->weights.path : "";
     place.resume = s->resume.path;

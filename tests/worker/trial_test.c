@@ -57,7 +57,7 @@ static int close_scene(void **state)
 
 static void begin(scene *s, fake behaviour, int64_t stall_ms)
 {
-    trial_spec spec = {s->program, "cpu", 3, stall_ms};
+    trial_spec spec = {s->program, NULL, "cpu", 3, stall_ms};
     s->start.seed = behaviour;
     if (trial_start(&spec, &s->start, clock_ms(), &s->trial) != OK) fail_msg("%s", status_message());
 }
@@ -304,7 +304,7 @@ static void destroying_kills(void **state)
 static void a_missing_program_is_named(void **state)
 {
     scene *s = *state;
-    trial_spec spec = {"/nowhere/train", "cpu", 1, 1000};
+    trial_spec spec = {"/nowhere/train", NULL, "cpu", 1, 1000};
     assert_int_equal(trial_start(&spec, &s->start, clock_ms(), &s->trial), ERR_NOT_FOUND);
     assert_non_null(strstr(status_message(), "/nowhere/train"));
     assert_null(s->trial);
