@@ -36,20 +36,20 @@ void mt19937_seed_array(mt19937 *m, const uint32_t *key, size_t length)
     s[0] = 0x80000000u;
 }
 
-static void make_words(mt19937 *m)
+/* Each word of the next round is made when it is wanted: a child of an evolution draws fifty of the 624. */
+static uint32_t make_word(mt19937 *m)
 {
     uint32_t *s = m->state;
-    for (int i = 0; i < MT_STATE; i++) {
-        uint32_t y = (s[i] & 0x80000000u) | (s[(i + 1) % MT_STATE] & 0x7fffffffu);
-        s[i] = s[(i + MT_MIDDLE) % MT_STATE] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
-    }
-    m->position = 0;
+    if (m->position >= MT_STATE) m->position = 0;
+    int i = m->position++, next = i + 1 < MT_STATE ? i + 1 : 0;
+    int middle = i + MT_MIDDLE < MT_STATE ? i + MT_MIDDLE : i + MT_MIDDLE - MT_STATE;
+    uint32_t y = (s[i] & 0x80000000u) | (s[next] & 0x7fffffffu);
+    return s[i] = s[middle] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
 }
 
 uint32_t mt19937_next(mt19937 *m)
 {
-    if (m->position >= MT_STATE) make_words(m);
-    uint32_t y = m->state[m->position++];
+    uint32_t y = make_word(m);
     y ^= y >> 11;
     y ^= (y << 7) & 0x9d2c5680u;
     y ^= (y << 15) & 0xefc60000u;

@@ -14,7 +14,7 @@ enum { MT_STATE = 624 };
 
 typedef struct mt19937 {
     uint32_t state[MT_STATE];
-    int position; /* next word to hand out; MT_STATE: make new ones first */
+    int position; /* of the next word to be made; MT_STATE: the first */
 } mt19937;
 
 /* init_genrand() and init_by_array() of Matsumoto and Nishimura's mt19937ar.c. */
