@@ -9,27 +9,48 @@
 
 /* ---- writing ---- */
 
+/* `whole` / 10^decimals, without zeros at its end. */
+static void write_fixed(text *out, bool negative, uint64_t whole, int decimals)
+{
+    char number[32], *at = number + sizeof number;
+    bool trailing = true;
+    for (int i = 0; i < decimals; i++, whole /= 10) {
+        trailing = trailing && whole % 10 == 0;
+        if (!trailing) *--at = (char)('0' + whole % 10);
+    }
+    if (!trailing) *--at = '.';
+    do *--at = (char)('0' + whole % 10);
+    while (whole /= 10);
+    if (negative) *--at = '-';
+    text_add_bytes(out, at, (size_t)(number + sizeof number - at));
+}
+
 /* Most numbers that rounding makes have no more than nine decimals: they are written as such, and divide back exactly. False: not this
  * one. */
-static bool write_decimals(text *out, double value)
+static bool write_short(text *out, double value)
 {
     enum { DECIMALS = 9 };
     const double scale = 1e9, most = 9e6; /* so that the scaled number is a whole one that a double holds */
     if (!(fabs(value) < most)) return false;
     double whole = nearbyint(fabs(value) * scale);
     if (whole / scale != fabs(value)) return false;
-    char number[32], *at = number + sizeof number;
-    uint64_t rest = (uint64_t)whole;
-    bool trailing = true;
-    for (int i = 0; i < DECIMALS; i++, rest /= 10) {
-        trailing = trailing && rest % 10 == 0;
-        if (!trailing) *--at = (char)('0' + rest % 10);
-    }
-    if (!trailing) *--at = '.';
-    do *--at = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (signbit(value)) *--at = '-';
-    text_add_bytes(out, at, (size_t)(number + sizeof number - at));
+    write_fixed(out, signbit(value), (uint64_t)whole, DECIMALS);
+    return true;
+}
+
+/* Numbers around 1, as factors and results are, with so many decimals that the last one is worth less than the distance to the next double.
+ * False: not this one. */
+static bool write_long(text *out, double value)
+{
+    enum { DECIMALS = 17, DECIMALS_MOST = 22, BITS = 53 };
+    double size = fabs(value), least = 0.25;
+    int exponent, decimals = DECIMALS;
+    unsigned __int128 scale = 100000000000000000u;
+    for (; size < least && decimals < DECIMALS_MOST; least /= 10, scale *= 10) decimals++;
+    if (size < least || size >= 8) return false;
+    unsigned __int128 scaled = scale * (uint64_t)ldexp(frexp(size, &exponent), BITS);
+    int shift = BITS - exponent; /* value = mantissa / 2^shift */
+    write_fixed(out, value < 0, (uint64_t)((scaled + ((unsigned __int128)1 << (shift - 1))) >> shift), decimals);
     return true;
 }
 
@@ -37,7 +58,7 @@ static bool write_decimals(text *out, double value)
 static void write_number(text *out, double value)
 {
     if (isnan(value) || isinf(value)) text_add(out, isnan(value) ? "\"nan\"" : value < 0 ? "\"-inf\"" : "\"inf\"");
-    else if (!write_decimals(out, value)) text_add(out, "%.17g", value);
+    else if (!write_short(out, value) && !write_long(out, value)) text_add(out, "%.17g", value);
 }
 
 void store_write_numbers(text *out, const double *values, size_t count)
