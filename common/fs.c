@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "common/array.h"
+#include "common/fault.h"
 #include "common/text.h"
 
 /* ---- names ---- */
@@ -227,12 +228,17 @@ status fs_write_all(int descriptor, const void *bytes, size_t count, const char 
     return OK;
 }
 
+static int sync_to_disk(int descriptor)
+{
+    return SEEDED(spool_not_synced) ? 0 : fsync(descriptor);
+}
+
 status fs_sync_folder(const char *folder)
 {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) return FAIL_ERRNO("open the folder", folder);
     status s = OK;
-    if (fsync(descriptor) && errno != EINVAL && errno != ENOTSUP) s = FAIL_ERRNO("sync the folder", folder);
+    if (sync_to_disk(descriptor) && errno != EINVAL && errno != ENOTSUP) s = FAIL_ERRNO("sync the folder", folder);
     close(descriptor);
     return s;
 }
@@ -262,7 +268,7 @@ status fs_replace_start(const char *path, mode_t mode, int *descriptor, char **p
 status fs_replace_finish(const char *path, int descriptor, const char *part, status result)
 {
     status s = result;
-    if (s == OK && fsync(descriptor)) s = FAIL_ERRNO("sync", part);
+    if (s == OK && sync_to_disk(descriptor)) s = FAIL_ERRNO("sync", part);
     if (close(descriptor) && s == OK) s = FAIL_ERRNO("close", part);
     if (s == OK && rename(part, path)) s = FAIL_ERRNO("rename a new file to", path);
     if (s != OK) {

@@ -21,24 +21,47 @@ void fleet_free(fleet *f)
 {
     for (size_t i = 0; i < f->count; i++) session_destroy(f->sessions[i]);
     free(f->sessions);
+    free(f->by_id);
     *f = (fleet){0};
+}
+
+/* Where in by_id the session of this id stands, or would. */
+static size_t find_place(const fleet *f, const wire_id *id)
+{
+    size_t low = 0, high = f->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(f->by_id[middle]->id.bytes, id->bytes, sizeof id->bytes) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low;
 }
 
 session *fleet_find(const fleet *f, const wire_id *id)
 {
-    for (size_t i = 0; i < f->count; i++)
-        if (wire_id_equal(&f->sessions[i]->id, id)) return f->sessions[i];
-    return NULL;
+    size_t place = find_place(f, id);
+    return place < f->count && wire_id_equal(&f->by_id[place]->id, id) ? f->by_id[place] : NULL;
+}
+
+static status add(fleet *f, session *s)
+{
+    TRY(array_room(&f->sessions, &f->room, f->count + 1));
+    TRY(array_room(&f->by_id, &f->id_room, f->count + 1));
+    size_t place = find_place(f, &s->id);
+    memmove(&f->by_id[place + 1], &f->by_id[place], (f->count - place) * sizeof *f->by_id);
+    f->by_id[place] = s;
+    f->sessions[f->count++] = s;
+    return OK;
 }
 
 void fleet_forget(fleet *f, session *s)
 {
-    for (size_t i = 0; i < f->count; i++)
-        if (f->sessions[i] == s) {
-            f->sessions[i] = f->sessions[--f->count];
-            session_destroy(s);
-            return;
-        }
+    size_t place = find_place(f, &s->id), at = 0;
+    while (at < f->count && f->sessions[at] != s) at++;
+    if (at == f->count) return;
+    f->sessions[at] = f->sessions[--f->count];
+    memmove(&f->by_id[place], &f->by_id[place + 1], (f->count - place) * sizeof *f->by_id);
+    session_destroy(s);
 }
 
 static void forget_others_of(fleet *f, const char *worker, const session *but)
@@ -96,13 +119,13 @@ status fleet_greet(fleet *f, const wire_id *id, const char *key, const Mendel__H
     session *s = fleet_find(f, id);
     if (!s) {
         TRY(check_room(f, key));
-        TRY(array_room(&f->sessions, &f->room, f->count + 1));
-        s = calloc(1, sizeof *s);
-        if (!s) return FAIL(ERR_MEMORY, "out of memory");
+        TRY(array_new(&s, 1));
         s->id = *id;
         wire_id_text(id, s->text);
         strcpy(s->key, key);
-        f->sessions[f->count++] = s;
+        status added = add(f, s);
+        if (added != OK) session_destroy(s);
+        if (added != OK) return added;
     }
     *out = s;
     status result = fill(s, hello);

@@ -45,8 +45,9 @@ typedef struct session {
 } session;
 
 typedef struct fleet {
-    session **sessions;
-    size_t count, room;
+    session **sessions; /* in the order in which they came, until one goes */
+    session **by_id;    /* the same, by their ids */
+    size_t count, room, id_room;
 } fleet;
 
 void fleet_free(fleet *f);

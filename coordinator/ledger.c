@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "common/array.h"
+#include "common/fault.h"
 #include "common/text.h"
 #include "coordinator/ledger_inner.h"
 
@@ -20,8 +21,8 @@ attempt *ledger_find(const ledger *l, token t)
 {
     entry *e = ledger_entry(l, t.candidate);
     if (!e || t.attempt < 1 || (uint64_t)t.attempt > e->count) return NULL;
-    attempt *a = &e->attempts[t.attempt - 1];
-    return a->kept.epoch == t.epoch ? a : NULL;
+    attempt *a = &e->attempts[(SEEDED(token_ignored) ? (int64_t)e->count : t.attempt) - 1];
+    return SEEDED(token_ignored) || a->kept.epoch == t.epoch ? a : NULL;
 }
 
 bool candidate_has_ended(const store_candidate *c)
@@ -33,6 +34,11 @@ bool entry_waits(const entry *e)
 {
     candidate_state s = e->kept.state;
     return s == CANDIDATE_BRED || s == CANDIDATE_LOST || s == CANDIDATE_YIELDED;
+}
+
+int64_t ledger_waiting(const ledger *l)
+{
+    return l->counts[CANDIDATE_BRED] + l->counts[CANDIDATE_LOST] + l->counts[CANDIDATE_YIELDED];
 }
 
 bool entry_is_leased(const entry *e)
@@ -51,16 +57,29 @@ static status note_change(ledger *l, entry *e)
     return OK;
 }
 
+static void count_state(ledger *l, entry *e)
+{
+    if (e->stored) l->counts[e->counted]--;
+    e->stored = true;
+    e->counted = e->kept.state;
+    l->counts[e->counted]++;
+}
+
+/* After a write that failed the ledger is opened anew, so that its counts may run ahead. */
 status ledger_put_candidate(ledger *l, entry *e)
 {
+    bool known = e->stored;
     TRY(note_change(l, e));
-    return store_put_candidate(l->store, &l->spec->space, &e->kept);
+    count_state(l, e);
+    return known ? store_update_candidate(l->store, &e->kept)
+                 : store_put_candidate(l->store, &l->spec->space, &e->kept);
 }
 
 status ledger_put_attempt(ledger *l, attempt *a, attempt_state state, int64_t wall_ms)
 {
     a->kept.state = state;
     if (state != ATTEMPT_LEASED) a->kept.ended_ms = wall_ms;
+    FAULT_ATTEMPT("coordinator writes", attempt_state_name(state), &a->kept);
     TRY(note_change(l, ledger_entry(l, a->kept.candidate)));
     return store_put_attempt(l->store, &a->kept);
 }
@@ -86,11 +105,41 @@ uint64_t request_hash(const char *session, int64_t slot, uint64_t number)
     return XXH64(session, strlen(session), XXH64(place, sizeof place, 0));
 }
 
+static void place_answer(ledger *l, size_t index)
+{
+    size_t *place = &l->places[l->answers[index].hash & (l->place_count - 1)];
+    l->answers[index].next = *place;
+    *place = index + 1;
+}
+
+static status grow_places(ledger *l)
+{
+    enum { PLACES_LEAST = 1024 };
+    if (l->answer_count < l->place_count) return OK;
+    size_t *grown, count = l->place_count ? 2 * l->place_count : PLACES_LEAST;
+    TRY(array_new(&grown, count));
+    free(l->places);
+    l->places = grown;
+    l->place_count = count;
+    for (size_t i = 0; i < l->answer_count; i++) place_answer(l, i);
+    return OK;
+}
+
 status ledger_remember_answer(ledger *l, const store_attempt *a)
 {
     TRY(array_room(&l->answers, &l->answer_room, l->answer_count + 1));
-    l->answers[l->answer_count++] = (answered){request_hash(a->session, a->slot, a->number), a->candidate, a->attempt};
+    TRY(grow_places(l));
+    uint64_t hash = request_hash(a->session, a->slot, a->number);
+    l->answers[l->answer_count] = (answered){.hash = hash, .candidate = a->candidate, .attempt = a->attempt};
+    place_answer(l, l->answer_count++);
     return OK;
+}
+
+const answered *ledger_next_answer(const ledger *l, uint64_t hash, const answered *after)
+{
+    size_t at = !l->place_count ? 0 : after ? after->next : l->places[hash & (l->place_count - 1)];
+    while (at && l->answers[at - 1].hash != hash) at = l->answers[at - 1].next;
+    return at ? &l->answers[at - 1] : NULL;
 }
 
 /* ---- opening ---- */
@@ -118,6 +167,7 @@ static status take_candidate(void *state, store_candidate *c)
     c->reason = c->detail = c->checkpoint_path = c->checkpoint_hash = NULL; /* taken */
     if (c->arrival > l->arrivals) l->arrivals = c->arrival;
     l->evaluated += c->state == CANDIDATE_DONE || c->state == CANDIDATE_STOPPED;
+    count_state(l, e);
     return note_change(l, e);
 }
 
@@ -136,7 +186,8 @@ static status take_attempt(void *state, store_attempt *a)
     TRY(array_room(&e->attempts, &e->room, e->count + 1));
     attempt *kept = &e->attempts[e->count++];
     kept->kept = *a;
-    kept->deadline_ms = t->now_ms + t->l->o.lease_ms;
+    kept->deadline_ms = t->now_ms + (SEEDED(no_lease_grace) ? 0 : t->l->o.lease_ms);
+    FAULT_NOTE("reads", attempt_state_name(a->state), a);
     *a = (store_attempt){0}; /* taken */
     return ledger_remember_answer(t->l, &kept->kept);
 }
@@ -191,6 +242,7 @@ void ledger_close(ledger **ledger_at)
     }
     free(l->entries);
     free(l->answers);
+    free(l->places);
     free(l->unwanted);
     free(l->changed);
     free(l->last_reason);
@@ -238,20 +290,16 @@ void ledger_count(const ledger *l, ledger_counts *out)
     *out = (ledger_counts){.generations = l->o.generations, .evaluated = l->evaluated, .imported = l->imported};
     out->best_fitness = out->base_fitness = NAN;
     out->bred = (int64_t)l->count;
-    for (size_t i = 0; i < l->count; i++) {
-        const entry *e = &l->entries[i];
-        out->failed += e->kept.state == CANDIDATE_FAILED;
-        out->leased += e->kept.state == CANDIDATE_LEASED;
-        out->waiting += entry_waits(e);
-    }
-    for (size_t i = 0; i < l->population.count; i++) {
-        const member *m = &l->population.members[i];
-        double f = member_fitness(&l->population, m);
-        if (m->candidate == 1) out->base_fitness = f;
-        if (out->best && !(f > out->best_fitness)) continue;
-        out->best = m->candidate;
-        out->best_fitness = f;
-    }
+    out->failed = l->counts[CANDIDATE_FAILED];
+    out->leased = l->counts[CANDIDATE_LEASED];
+    out->waiting = ledger_waiting(l);
+    const population_best *best = population_ranked(&l->population);
+    const entry *first = ledger_entry(l, 1);
+    if (first && first->kept.state == CANDIDATE_DONE)
+        out->base_fitness = fitness(first->kept.results, l->population.weights);
+    if (!best->count) return;
+    out->best = l->population.members[best->index[0]].candidate;
+    out->best_fitness = best->fitness[0];
 }
 
 bool ledger_finished(const ledger *l)

@@ -57,6 +57,8 @@ status ledger_lease(ledger *l, const lease_request *r, int64_t now_ms, int64_t w
 /* A sign of life of the session that holds this attempt. An attempt that was written off is taken back if nobody else has its
  * candidate. False: it is not wanted any more (its candidate has ended, or there is no such attempt). */
 bool ledger_renew(ledger *l, token t, const char *session, int64_t now_ms);
+/* Time that passed while the coordinator did not run (stopped, swapped out, its machine suspended): nobody's silence counts. */
+void ledger_forgive(ledger *l, int64_t ms);
 /* Take back the leases that have run out. */
 status ledger_expire(ledger *l, int64_t now_ms, int64_t wall_ms);
 /* When the next lease runs out; INT64_MAX: none. */

@@ -14,7 +14,9 @@ typedef struct entry { /* a candidate and its attempts */
     store_candidate kept;
     attempt *attempts;
     size_t count, room;
-    bool changed;  /* is in the ledger's list of those */
+    bool changed;            /* is in the ledger's list of those */
+    bool stored;             /* the store has it, as it was bred */
+    candidate_state counted; /* the state that the ledger's counts have of it, once it is stored */
     bool arriving; /* its checkpoint is on its way */
 } entry;
 
@@ -22,6 +24,7 @@ typedef struct entry { /* a candidate and its attempts */
 typedef struct answered {
     uint64_t hash; /* of session, slot and number */
     int64_t candidate, attempt;
+    size_t next; /* with the same place in the table: its index + 1; 0: none */
 } answered;
 
 struct ledger {
@@ -33,9 +36,11 @@ struct ledger {
     size_t count, room;
     size_t first_open; /* all before it have ended; see ledger_first_open */
     int64_t imported, arrivals, evaluated;
+    int64_t counts[CANDIDATE_STATE_COUNT]; /* of entries, as they are stored */
 
     answered *answers; /* in the order of their leases */
     size_t answer_count, answer_room;
+    size_t *places, place_count; /* by hash: the last answer's index + 1; a power of two of them */
 
     size_t unwanted_count, unwanted_room;
     token *unwanted;
@@ -58,10 +63,14 @@ status ledger_put_attempt(ledger *l, attempt *a, attempt_state state, int64_t wa
 size_t ledger_first_open(ledger *l);
 uint64_t request_hash(const char *session, int64_t slot, uint64_t number);
 status ledger_remember_answer(ledger *l, const store_attempt *a);
+/* Answers to requests of this hash, the latest first; `after` NULL: the first. NULL: no further one. */
+const answered *ledger_next_answer(const ledger *l, uint64_t hash, const answered *after);
 /* Is one of its attempts live? */
 bool entry_is_leased(const entry *e);
 /* Waits for a lease: bred, lost or yielded. */
 bool entry_waits(const entry *e);
+/* How many do. */
+int64_t ledger_waiting(const ledger *l);
 bool candidate_has_ended(const store_candidate *c);
 /* The candidate's live attempts but for this one are needless. */
 status ledger_release_others(ledger *l, entry *e, const attempt *but, int64_t wall_ms);

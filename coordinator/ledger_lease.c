@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/ledger_inner.h"
 
@@ -18,10 +19,9 @@ static bool is_request(const store_attempt *a, const lease_request *r)
 static attempt *find_request(const ledger *l, const lease_request *r, entry **of)
 {
     uint64_t hash = request_hash(r->session, r->slot, r->number);
-    for (size_t i = l->answer_count; i-- > 0;) {
-        if (l->answers[i].hash != hash) continue;
-        entry *e = ledger_entry(l, l->answers[i].candidate);
-        attempt *a = &e->attempts[l->answers[i].attempt - 1];
+    for (const answered *given = NULL; (given = ledger_next_answer(l, hash, given));) {
+        entry *e = ledger_entry(l, given->candidate);
+        attempt *a = &e->attempts[given->attempt - 1];
         if (!is_request(&a->kept, r)) continue;
         *of = e;
         return a;
@@ -41,16 +41,15 @@ static bool suits(const entry *e, const lease_request *r)
 
 static entry *find_waiting(ledger *l, const lease_request *r)
 {
+    if (!ledger_waiting(l)) return NULL;
     for (size_t i = ledger_first_open(l); i < l->count; i++)
         if (entry_waits(&l->entries[i]) && !l->entries[i].arriving && suits(&l->entries[i], r)) return &l->entries[i];
     return NULL;
 }
 
-static int64_t in_hands(ledger *l)
+static int64_t in_hands(const ledger *l)
 {
-    int64_t count = 0;
-    for (size_t i = ledger_first_open(l); i < l->count; i++) count += !candidate_has_ended(&l->entries[i].kept);
-    return count;
+    return l->counts[CANDIDATE_LEASED] + ledger_waiting(l);
 }
 
 static status breed(ledger *l, int64_t wall_ms, entry **out)
@@ -165,6 +164,12 @@ int64_t ledger_next_expiry(const ledger *l)
     return next;
 }
 
+void ledger_forgive(ledger *l, int64_t ms)
+{
+    for (size_t i = ledger_first_open(l); i < l->count; i++)
+        for (size_t k = 0; k < l->entries[i].count; k++) l->entries[i].attempts[k].deadline_ms += ms;
+}
+
 /* ---- taking back ---- */
 
 static status lose(ledger *l, entry *e, attempt *a, const char *why, int64_t wall_ms)
@@ -183,8 +188,9 @@ status ledger_expire(ledger *l, int64_t now_ms, int64_t wall_ms)
     for (size_t i = ledger_first_open(l); i < l->count; i++)
         for (size_t k = 0; k < l->entries[i].count; k++) {
             attempt *a = &l->entries[i].attempts[k];
-            if (a->kept.state == ATTEMPT_LEASED && a->deadline_ms <= now_ms)
-                TRY(lose(l, &l->entries[i], a, "its worker was not heard of any more", wall_ms));
+            if (a->kept.state != ATTEMPT_LEASED || a->deadline_ms > now_ms) continue;
+            FAULT_NOTE("expires", "", &a->kept);
+            TRY(lose(l, &l->entries[i], a, "its worker was not heard of any more", wall_ms));
         }
     return OK;
 }

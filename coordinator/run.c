@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -192,6 +193,7 @@ static status import(const run_request *q, run *r, int64_t wall_ms)
 
 static status open_run(const run_request *q, int64_t now_ms, int64_t wall_ms, run *out)
 {
+    FAULT("coordinator opens the run");
     TRY(take_folder(q, out));
     if (has_run(out)) TRY(go_on(q, out));
     else TRY(start_new(q, out, wall_ms));
@@ -204,8 +206,9 @@ static status open_run(const run_request *q, int64_t now_ms, int64_t wall_ms, ru
 
 status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out)
 {
-    *out = (run){.lock = -1};
+    *out = (run){.lock = -1, .opened_ms = now_ms};
     status s = open_run(request, now_ms, wall_ms, out);
+    FAULT("coordinator has opened the run");
     if (s != OK) run_close(out);
     return s;
 }
@@ -228,35 +231,4 @@ status run_reload(run *r, int64_t now_ms)
     ledger_close(&r->ledger);
     r->ledger = fresh;
     return OK;
-}
-
-/* Where a part of the hyps evolves, hyp_evolved.yaml has that part; this one can be trained with. */
-static status write_whole_hyps(const run *r)
-{
-    const population *p = ledger_population(r->ledger);
-    const member *best = NULL;
-    if (!p->count || spec_evolves_all(&r->spec)) return OK;
-    for (size_t i = 0; i < p->count; i++)
-        if (!best || member_fitness(p, &p->members[i]) > member_fitness(p, best)) best = &p->members[i];
-    double whole[HYP_MAX];
-    text yaml = {0};
-    spec_whole_hyps(&r->spec, best->hyps, whole);
-    hyp_write(&yaml, &r->spec.trained, whole);
-    char *path = path_join(r->folder, spec_best_file(&r->spec));
-    status s = path ? text_status(&yaml) : FAIL(ERR_MEMORY, "out of memory");
-    if (s == OK) s = fs_write(path, yaml.bytes, yaml.length);
-    text_free(&yaml);
-    free(path);
-    return s;
-}
-
-status run_report(const run *r, bool plot)
-{
-    TRY(report_write(ledger_population(r->ledger), r->folder));
-    TRY(write_whole_hyps(r));
-    if (!plot) return OK;
-    char *path = path_join(r->folder, "evolve.png");
-    status s = path ? report_plot(ledger_population(r->ledger), path) : FAIL(ERR_MEMORY, "out of memory");
-    free(path);
-    return s;
 }

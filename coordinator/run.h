@@ -20,6 +20,7 @@ typedef struct run {
     ledger *ledger;
     run_keep keep; /* as it was said, else as it was when the run was started last */
     bool is_new;
+    int64_t opened_ms; /* monotonic; leases count from then */
 } run;
 
 /* What was said on the command line. */
@@ -39,8 +40,6 @@ void run_close(run *r);
 
 /* Read the ledger again from the store, after a commit that failed. */
 status run_reload(run *r, int64_t now_ms);
-/* Write evolve.txt and hyp_evolved.yaml (and hyp_best.yaml where a part of the hyps evolves); with `plot` evolve.png too. */
-status run_report(const run *r, bool plot);
 
 /* RUN, from --run, --name and the working directory; the caller frees. For commands on a folder, too. */
 char *run_folder(const char *run, const char *name);

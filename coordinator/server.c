@@ -9,14 +9,17 @@
 
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/text.h"
 #include "coordinator/server_inner.h"
 
-enum { MESSAGES_A_TURN = 256 };
-/* evolve.txt at most this often; evolve.png, which takes longer, more rarely; a full disk and the wish to pause are looked at. */
-static const int64_t report_every_ms = 200, plot_every_ms = 30000, try_disk_every_ms = 1000, look_every_ms = 1000;
+enum { MESSAGES_A_TURN = 1024 };
+/* A full disk and the wish to pause are looked at this often. */
+static const int64_t try_disk_every_ms = 1000, look_every_ms = 1000;
+/* A turn waits for half a second at most; one that comes later than this after the one before was held up. */
+static const int64_t gap_ms = 1000;
 /* A connection that breaks without a word is noticed by the system, not only by silence: after idle_s + probes * between_s; one that
  * does not read what it was sent is closed after stuck_ms. */
 static const int handshake_ms = 5000, backlog = 1024, idle_s = 60, between_s = 15, probes = 4, stuck_ms = 30000;
@@ -87,9 +90,11 @@ status server_create(run *r, const server_options *options, server **out)
     s->run = r;
     s->o = *options;
     s->pace = PACE_START;
+    s->now_ms = r->opened_ms;
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
     if (result == OK) result = map_pack_hyps(&r->spec.trained, r->spec.hyps, &s->base);
     if (result == OK) result = limits_create(&s->limits);
+    if (result == OK) result = reporter_create(r->folder, &r->spec, &s->reporter);
     if (result == OK) result = server_transfers_create(s);
     if (result == OK) result = open_socket(s);
     if (result == OK && s->o.show) {
@@ -116,6 +121,7 @@ void server_destroy(server **server_at)
     drop_replies(s);
     server_transfers_destroy(s);
     limits_destroy(&s->limits);
+    reporter_destroy(&s->reporter);
     free(s->tcp);
     free(s->replies);
     fleet_free(&s->fleet);
@@ -144,9 +150,11 @@ static void send_replies(server *s)
     void *raw = zsock_resolve(s->socket);
     for (size_t i = 0; i < s->reply_count; i++) {
         const reply *r = &s->replies[i];
+        FAULT_PACKED("coordinator sends", r->message.data, r->message.count);
         if (zmq_send(raw, r->to.bytes, r->to.count, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
             zmq_send(raw, r->message.data, r->message.count, ZMQ_DONTWAIT) < 0)
             log_debug("an answer could not be sent: %s", zmq_strerror(errno));
+        FAULT_PACKED("coordinator has sent", r->message.data, r->message.count);
     }
     drop_replies(s);
 }
@@ -177,6 +185,7 @@ static status handle_of_session(server *s, session *from, const incoming *in)
 static status handle(server *s, const incoming *in)
 {
     wire_id run;
+    FAULT_MESSAGE("coordinator hears", in->e);
     if (in->e->body_case == MENDEL__ENVELOPE__BODY_HELLO) return server_hears_hello(s, in) ? server_hello(s, in) : OK;
     if (!wire_id_read(&in->e->run, &run) || !wire_id_equal(&run, &s->run->id))
         return server_refuse(s, in, MENDEL__REFUSED_REASON__REFUSED_RUN, "this coordinator has another run");
@@ -229,11 +238,8 @@ static status read_message(server *s, zmsg_t *message)
 
 static status receive(server *s)
 {
-    void *raw = zsock_resolve(s->socket);
     for (int n = 0; n < MESSAGES_A_TURN; n++) {
-        zmq_pollitem_t item = {raw, 0, ZMQ_POLLIN, 0};
-        if (zmq_poll(&item, 1, 0) <= 0) return OK;
-        zmsg_t *message = zmsg_recv(s->socket);
+        zmsg_t *message = zmsg_recv_nowait(s->socket);
         if (!message) return OK;
         status result = read_message(s, message);
         zmsg_destroy(&message);
@@ -247,6 +253,7 @@ static status receive(server *s)
 /* What this turn wrote is not there; neither is what was decided from it. */
 static status take_back(server *s, status why)
 {
+    FAULT("coordinator takes a turn back");
     drop_replies(s);
     store_rollback(s->run->store);
     if (why != ERR_NO_SPACE && why != ERR_BUSY) return why; /* busy: another process (pause) holds the store for long */
@@ -287,26 +294,30 @@ static status look_at_store(server *s)
 /* A report that cannot be written is no reason to stop: the store has everything. */
 static void write_reports(server *s, bool now)
 {
-    if (!s->report_due || (!now && s->now_ms < s->report_ms)) return;
-    bool plot = now || s->now_ms >= s->plot_ms;
-    if (run_report(s->run, plot) != OK) log_warning("%s", status_message());
-    s->report_due = false;
-    s->report_ms = s->now_ms + report_every_ms;
-    if (plot) s->plot_ms = s->now_ms + plot_every_ms;
+    if (s->report_due || now) {
+        if (reporter_tell(s->reporter, ledger_population(s->run->ledger)) != OK) log_warning("%s", status_message());
+        else s->report_due = false;
+    }
+    if (now) reporter_finish(s->reporter);
+    char *problem = reporter_problem(s->reporter);
+    if (problem) log_warning("%s", problem);
+    free(problem);
 }
 
 static int64_t time_to_wait(const server *s)
 {
     int64_t until = s->now_ms + 500, expiry = ledger_next_expiry(s->run->ledger);
     if (expiry < until) until = expiry;
-    if (s->report_due && s->report_ms < until) until = s->report_ms;
     if (server_transfers_deadline(s) < until) until = server_transfers_deadline(s);
     return until > s->now_ms ? until - s->now_ms : 0;
 }
 
+/* Signs of life that came while this process did not run are not read yet, so leases do not run out meanwhile. */
 static void take_time(server *s)
 {
-    s->now_ms = clock_ms();
+    int64_t now = clock_ms(), gap = now - s->now_ms;
+    if (gap > gap_ms) ledger_forgive(s->run->ledger, gap);
+    s->now_ms = now;
     s->wall_ms = clock_wall_ms();
 }
 
@@ -326,17 +337,18 @@ static status decide(server *s)
     TRY(ledger_expire(s->run->ledger, s->now_ms, s->wall_ms));
     TRY(server_stop_unwanted(s));
     TRY(server_transfers_follow(s));
-    TRY(look_at_store(s));
-    return store_commit(s->run->store);
+    return look_at_store(s);
 }
 
 static status turn(server *s)
 {
     status result = decide(s);
+    if (result == OK && !SEEDED(ack_before_commit)) result = store_commit(s->run->store);
     if (result != OK) TRY(take_back(s, result));
     send_replies(s); /* after the commit: what is answered is on the disk */
+    if (SEEDED(ack_before_commit)) TRY(store_commit(s->run->store));
     TRY(try_disk(s));
-    server_publish(s, false); /* before the plot of many trials, which takes its time */
+    server_publish(s, false);
     write_reports(s, false);
     server_show(s);
     fleet_forget_silent(&s->fleet, s->now_ms, 10 * s->o.lease_ms);
@@ -369,9 +381,11 @@ static status end_finished(server *s, local_workers *workers)
     int64_t told, goal = s->run->ledger_options.generations;
     TRY(store_get_int(s->run->store, "farewell", 0, &told));
     bool again = told != goal && !s->served;
+    FAULT("coordinator says farewell");
     if (workers) local_stop(workers, 0);
     if (again) log_info("the run is finished; waiting for workers that may not know");
     TRY(say_farewell(s, workers, again ? s->o.lease_ms : 0, again ? s->o.lease_ms + farewell_ms : farewell_ms, true));
+    FAULT("coordinator has said farewell");
     if (told == goal || fleet_welcome_count(&s->fleet)) return OK; /* somebody has not heard it */
     TRY(store_set_int(s->run->store, "farewell", goal));
     return store_commit(s->run->store);

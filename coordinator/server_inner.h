@@ -7,6 +7,7 @@
 #include "coordinator/fleet.h"
 #include "coordinator/limits.h"
 #include "coordinator/pace.h"
+#include "coordinator/reporter.h"
 #include "coordinator/server.h"
 #include "coordinator/view.h"
 
@@ -30,8 +31,9 @@ struct server {
     bool served;             /* this process has led the run while it was not finished */
     bool paused, full;       /* by a person; because the disk is full */
     int64_t now_ms, wall_ms; /* of this turn */
-    int64_t try_disk_ms, look_at_store_ms, report_ms, plot_ms, view_ms;
-    bool report_due;
+    int64_t try_disk_ms, look_at_store_ms, view_ms;
+    reporter *reporter;
+    bool report_due; /* there is something that it has not been told */
     int64_t refused_messages; /* that made no sense */
 
     struct transfers *transfers; /* files that come from workers */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/store_inner.h"
 
@@ -110,6 +111,7 @@ status store_commit(store *s)
         sqlite3_stmt *commit = NULL;
         result = store_statement(s, SQL_COMMIT, &commit);
         if (result == OK) {
+            FAULT("coordinator commits");
             int code = store_run(commit);
             if (code != SQLITE_DONE) result = store_fail(s, code, "commit");
             sqlite3_reset(commit);
@@ -120,6 +122,7 @@ status store_commit(store *s)
         return result;
     }
     s->dirty = false;
+    FAULT("coordinator has committed");
     if (s->log_pages >= s->sweep_pages) {
         store_checkpoint(s);
         s->sweep_pages = s->log_pages + STORE_SWEEP_PAGES; /* where it could not be done, not again at once */
@@ -135,6 +138,7 @@ bool store_dirty(const store *s)
 void store_checkpoint(store *s)
 {
     if (s->dirty || !s->log_pages) return;
+    FAULT("coordinator sweeps its log");
     int in_log = 0, copied = 0;
     errno = 0;
     int code = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
