@@ -3,7 +3,7 @@
 # Sources are found by folder and land in build/, mirrored; headers are followed by -MMD. What a program is made of:
 #   coordinator  coordinator/ proto/ common/ common/draw/
 #   worker       worker/*.c   proto/ common/
-#   train        worker/{train,data,model,loss,metrics}/ worker/backend/*.c proto/ common/ common/draw/
+#   train        worker/{train,data,model,loss,metrics,plots}/ worker/backend/*.c proto/ common/ common/draw/
 #   backend_X.so worker/backend/X/
 #   shapes       examples/shapes/ common/
 # A unit test X_test.c lies beside X.c and links what its program links, but for main.c.
@@ -39,7 +39,7 @@ DRAW_DIRS        = common/draw
 PROTO_DIRS       = proto
 COORDINATOR_DIRS = coordinator coordinator/strategies coordinator/dashboard
 WORKER_DIRS      = worker
-TRAIN_DIRS       = worker/train worker/data worker/model worker/loss worker/metrics worker/backend
+TRAIN_DIRS       = worker/train worker/data worker/model worker/loss worker/metrics worker/plots worker/backend
 CPU_DIRS         = worker/backend/cpu
 PARITY_DIRS      = tests/parity
 BENCH_DIRS       = tests/bench

@@ -204,11 +204,17 @@ static void draw_up(const canvas *c, const frame *f, bool labels, double room)
     }
 }
 
+void frame_border(const canvas *c, const frame *f)
+{
+    canvas_colour(c, colour_ink);
+    cairo_set_line_width(c->cairo, 1);
+    cairo_rectangle(c->cairo, floor(f->x) + 0.5, floor(f->y) + 0.5, f->width, f->height);
+    cairo_stroke(c->cairo);
+}
+
 void frame_draw(const canvas *c, const frame *f, int labels, double left_room)
 {
     draw_across(c, f, labels & FRAME_LABELS_BELOW);
     draw_up(c, f, labels & FRAME_LABELS_LEFT, left_room);
-    canvas_colour(c, colour_ink);
-    cairo_rectangle(c->cairo, floor(f->x) + 0.5, floor(f->y) + 0.5, f->width, f->height);
-    cairo_stroke(c->cairo);
+    frame_border(c, f);
 }

@@ -69,5 +69,7 @@ double frame_y(const frame *f, double value);
 enum { FRAME_LABELS_BELOW = 1, FRAME_LABELS_LEFT = 2 };
 /* Grid, border and ticks, with numbers where `labels` says: below they take 18 px, to the left `left_room`. */
 void frame_draw(const canvas *c, const frame *f, int labels, double left_room);
+/* The border alone, over what was drawn inside. */
+void frame_border(const canvas *c, const frame *f);
 
 #endif

@@ -63,13 +63,18 @@ check "... its hyperparameters are kept" grep -q '^lr0: 0.01$' whole/exp0/hyp.ya
 check "... its options are kept" grep -q '^batch_size: 16$' whole/exp0/opt.yaml
 check "... its weights are kept" [ -s whole/exp0/weights/last.pt -a -s whole/exp0/weights/best.pt -a -s whole/exp0/weights/best.state.pt ]
 check "... TensorBoard has its events" grep -q "brain.Event:2" whole/exp0/events.out.tfevents.*
-check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 7 ]
+for name in labels.png labels_correlogram.png results.png precision_recall_curve.png train_batch0.jpg train_batch1.jpg \
+    train_batch2.jpg test_batch0_gt.jpg test_batch0_pred.jpg; do
+    check "... there is $name" [ -s "whole/exp0/$name" ]
+done
+check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 16 ]
 for words in 'Model Summary' 'Optimizer groups' 'Image sizes 64 train, 64 test' 'dataloader workers' 'Using cpu' \
     'Hyperparameters' 'Starting training for 3 epochs' '3 epochs completed in'; do
     check "... it says '$words'" grep -q "$words" output
 done
-check "--tensorboard never leaves them out" train --logdir quiet --tensorboard never --epochs 1
-check "... all of them" [ -z "$(find quiet -name 'events*')" ]
+check "plots and events can be left out" train --logdir quiet --tensorboard never --plots never
+check "... all of them" [ "$(find quiet -type f | wc -l)" -eq 6 ]
+check "... which makes no difference" cmp quiet/exp0/results.txt whole/exp0/results.txt
 check "the next one gets a folder of its own" train --logdir whole --name trial --epochs 1
 check "... named after it" [ -s whole/exp1_trial/weights/last_trial.pt -a -s whole/exp1_trial/results_trial.txt ]
 
@@ -80,6 +85,13 @@ evaluate() {
 check "its weights can be evaluated" evaluate whole/exp0/weights/best.pt --verbose
 check "... with a line for all classes" grep -Eq '^ +all +8 +[0-9]+ ' output
 check "... and the speed" grep -q '^Speed: ' output
+check "... and pictures" [ -s runs/test/test_batch0_gt.jpg -a -s runs/test/test_batch0_pred.jpg -a -s runs/test/precision_recall_curve.png ]
+check "... in another folder, or none" evaluate whole/exp0/weights/best.pt --save-dir elsewhere --plots never
+check "... which is not even made" [ ! -e elsewhere ]
+echo 'a file' >in_the_way
+check "... even where they cannot be written" evaluate whole/exp0/weights/best.pt --save-dir in_the_way/test
+check "... which is said" grep -q '^warning: .*in_the_way.* going on without plots' output
+rm -rf runs
 check "... with other rules of suppression" evaluate whole/exp0/weights/last.pt --merge --agnostic-nms --classes 0 2
 evaluate whole/exp0/weights/last.pt --classes 3
 check "... but not for classes that are not there" grep -q '^error: --classes: 0 to 2 was expected, found 3' output
@@ -89,6 +101,22 @@ check "... nor for weights that are not there" grep -q '^error: --weights: .*tru
 check "--nosave keeps only the end" train --logdir nosave --nosave --notest
 check "... without a validation the last results repeat" awk '{ for (i = 9; i <= 15; i++) if ((NR < 3) != ($i == 0) && i > 12) exit 1 }' nosave/exp0/results.txt
 check "--single-cls takes all for one" train --logdir single --single-cls --epochs 1
+# Whether a fitness ever stops growing is the training's own business: what is checked is that it ends where it says.
+patient() {
+    train --logdir patient --patience 2 --epochs 40 || return 1
+    best=$(sed -n 's/^No better fitness in the last 2 epochs, the best was that of epoch \([0-9]*\): .*/\1/p' output)
+    [ "$(lines patient/exp0/results.txt)" = "$([ -n "$best" ] && echo $((best + 3)) || echo 40)" ] && [ -s patient/exp0/weights/best.state.pt ]
+}
+check "--patience ends a training that gets no better" patient
+check "--exist-ok takes the folder that is named" train --project taken --name mine --exist-ok --epochs 1
+check "... again and again" train --project taken --name mine --exist-ok --epochs 2
+check "... with what came last" [ "$(ls taken)" = mine -a "$(lines taken/mine/results_mine.txt)" = 2 ]
+check "--reference 2020-07-20 trains as that version" train --logdir older --reference 2020-07-20 --optimizer Adam
+check "... with its own hyperparameters" [ "$(head -n 1 older/exp0/hyp.yaml)" = "optimizer: adam" -a "$(lines older/exp0/hyp.yaml)" = 19 ]
+check "... which it reads again" train --logdir older --reference 2020-07-20 --hyp older/exp0/hyp.yaml
+check "... to the same results" cmp older/exp0/results.txt older/exp1/results.txt
+train --logdir older --reference 2020-07-20 --epochs 1
+check "... and the last epoch is never its best" [ -s older/exp2/weights/last.pt -a ! -e older/exp2/weights/best.pt ]
 check "picture sizes are rounded up with a warning" train --logdir rounded --img-size 50 --epochs 1
 check "... which says so" grep -q 'img-size 50 must be a multiple of .* 32, made it 64' output
 
@@ -284,8 +312,9 @@ check "... and what was there stays" grep -q 'a file' file
 on_small_disk() { unshare -m sh -c "mount -t tmpfs -o size=$1 none disk && $2"; }
 mkdir -p disk kept
 if on_small_disk 64k true 2>/dev/null; then
+    quiet='--plots never --tensorboard never'
     command="'$programs/train' --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 --epochs 3 \
-        --threads 1 --precision fp32 --logdir disk >output 2>&1; code=\$?; cp -r disk/. kept; exit \$code"
+        --threads 1 --precision fp32 --logdir disk $quiet >output 2>&1; code=\$?; cp -r disk/. kept; exit \$code"
     on_small_disk 200k "$command"
     check "a full disk ends a training" [ $? -eq 1 ]
     check "... with a sentence that names the file" grep -q '^error: .*disk/exp0/weights/last.pt.*No space left' output

@@ -6,7 +6,6 @@
 #include "common/array.h"
 
 static const double score_of_interest = 0.1; /* where P and R are read off the curves */
-enum { CURVE_POINTS = 101 };
 
 /* ---- curves ---- */
 
@@ -64,8 +63,8 @@ static double sum_of(const double *values, size_t count)
     return sum;
 }
 
-/* np.trapz of np.interp at np.linspace(0, 1, 101). */
-static double area_under(curve *c)
+/* np.trapz of np.interp at np.linspace(0, 1, 101), whose values go to `points` as well unless that is NULL. */
+static double area_under(curve *c, float points[AP_CURVE_POINTS])
 {
     size_t last = c->count + 1, at = 0;
     c->recall[0] = 0;
@@ -73,15 +72,17 @@ static double area_under(curve *c)
     c->precision[0] = 0;
     c->precision[last] = 0;
     for (size_t i = last; i-- > 0;) c->precision[i] = fmax(c->precision[i], c->precision[i + 1]); /* the envelope */
-    double parts[CURVE_POINTS - 1], x = 0, y = interpolate(0, c->recall, c->precision, last + 1, &at);
-    for (int k = 1; k < CURVE_POINTS; k++) {
-        double next = k == CURVE_POINTS - 1 ? 1 : k * (1.0 / (CURVE_POINTS - 1));
+    double parts[AP_CURVE_POINTS - 1], x = 0, y = interpolate(0, c->recall, c->precision, last + 1, &at);
+    if (points) points[0] = (float)y;
+    for (int k = 1; k < AP_CURVE_POINTS; k++) {
+        double next = k == AP_CURVE_POINTS - 1 ? 1 : k * (1.0 / (AP_CURVE_POINTS - 1));
         double here = interpolate(next, c->recall, c->precision, last + 1, &at);
         parts[k - 1] = (next - x) * (here + y) / 2;
         x = next;
         y = here;
+        if (points) points[k] = (float)here;
     }
-    return sum_of(parts, CURVE_POINTS - 1);
+    return sum_of(parts, AP_CURVE_POINTS - 1);
 }
 
 /* ---- one class ---- */
@@ -96,7 +97,7 @@ static void score_class(ap_class *row, const matching *m, const uint32_t *order,
             row->recall = at_score(c->minus_score, c->recall + 1, c->count);
             row->precision = at_score(c->minus_score, c->precision + 1, c->count);
         }
-        row->ap[k] = area_under(c);
+        row->ap[k] = area_under(c, k == 0 ? row->curve : NULL);
     }
     row->mean = sum_of(row->ap, MATCHING_OVERLAPS) / MATCHING_OVERLAPS;
     row->f1 = 2 * row->precision * row->recall / (row->precision + row->recall + 1e-16);

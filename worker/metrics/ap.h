@@ -8,6 +8,8 @@
 #include "common/text.h"
 #include "worker/metrics/matching.h"
 
+enum { AP_CURVE_POINTS = 101 };
+
 /* One class that has targets. */
 typedef struct ap_class {
     int class;
@@ -15,6 +17,7 @@ typedef struct ap_class {
     double precision, recall, f1; /* at overlap .5 and score .1, read off the curves */
     double ap[MATCHING_OVERLAPS]; /* area under the precision envelope, 101 points */
     double mean;                  /* of ap */
+    float curve[AP_CURVE_POINTS]; /* the precision envelope at overlap .5, at recall 0, .01, ... 1 */
 } ap_class;
 
 typedef struct ap_table {

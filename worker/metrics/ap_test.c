@@ -99,6 +99,26 @@ static void the_area_is_under_the_envelope(void **state)
     ap_table_free(&t);
 }
 
+/* Trapezoids under its points have the area that is the AP. */
+static void the_curve_is_what_the_area_is_of(void **state)
+{
+    (void)state;
+    world w;
+    ap_table t;
+    world_start(&w);
+    targets(&w, 0, 8);
+    for (int i = 0; i < 12; i++) detect(&w, 0, 0.9f - 0.05f * (float)i, i % 3 != 1);
+    assert_int_equal(ap_per_class(&w.m, &t), OK);
+    double area = 0;
+    for (int k = 1; k < AP_CURVE_POINTS; k++) {
+        area += ((double)t.rows[0].curve[k - 1] + (double)t.rows[0].curve[k]) / 2 / (AP_CURVE_POINTS - 1);
+        assert_true(t.rows[0].curve[k] <= t.rows[0].curve[k - 1]);
+    }
+    assert_true(fabs(area - t.rows[0].ap[0]) < 1e-6);
+    assert_true(t.rows[0].curve[0] == 1);
+    ap_table_free(&t);
+}
+
 static void classes_without_detections_count_as_0_and_those_without_targets_not_at_all(void **state)
 {
     (void)state;
@@ -218,6 +238,7 @@ int main(void)
         cmocka_unit_test(perfect_detections_have_precision_and_recall_1),
         cmocka_unit_test(precision_and_recall_are_read_off_at_score_a_tenth),
         cmocka_unit_test(the_area_is_under_the_envelope),
+        cmocka_unit_test(the_curve_is_what_the_area_is_of),
         cmocka_unit_test(classes_without_detections_count_as_0_and_those_without_targets_not_at_all),
         cmocka_unit_test(without_one_right_detection_everything_is_0),
         cmocka_unit_test(equal_scores_keep_their_order),

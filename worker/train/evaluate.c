@@ -2,7 +2,10 @@
 
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/cores.h"
+#include "common/fs.h"
+#include "common/log.h"
 #include "worker/train/training_inner.h"
 
 typedef struct evaluation {
@@ -17,6 +20,7 @@ typedef struct evaluation {
     dataset *data;
     loader *loader;
     validator *validator;
+    journal *journal;
     int classes, image_size;
 } evaluation;
 
@@ -79,13 +83,34 @@ static status make_validator(evaluation *e)
         .only_count = (int)classes->count,
         .time_limit = e->o->train->nms_time_limit,
         .loader = e->loader,
+        .seen = journal_seen,
+        .seen_state = e->journal,
     };
     return validator_create(&o, &e->validator);
 }
 
+static char *const *class_names(const evaluation *e)
+{
+    static char *const item[] = {(char *)"item"};
+    return e->o->train->single_cls ? item : e->o->data->names;
+}
+
+/* Pictures are not what an evaluation is for: it goes on without them. */
+static void start_journal(evaluation *e)
+{
+    journal_options o = {.folder = e->o->folder, .validation = e->data, .names = class_names(e), .classes = e->classes};
+    o.plots = journal_wanted(e->o->train->plots, false);
+    if (o.plots && fs_make_folders(o.folder, 0777) != OK) {
+        log_warning("%s; going on without plots", status_message());
+        return;
+    }
+    e->journal = journal_start(&o);
+    journal_validating(e->journal, clock_seconds(), true);
+}
+
 static status print_result(const evaluation *e, const validation *v)
 {
-    char *item = (char *)"item", *const *names = e->o->train->single_cls ? &item : e->o->data->names;
+    char *const *names = class_names(e);
     text table = {0};
     double images = v->summary.images ? (double)v->summary.images : 1;
     ap_heading(&table);
@@ -110,9 +135,12 @@ static status evaluate(evaluation *e)
     TRY(training_choose_precision(&e->info, t->precision, &e->precision));
     TRY(load_model(e));
     TRY(open_loader(e));
+    start_journal(e);
     TRY(make_validator(e));
     status s = validator_run(e->validator, NULL, NULL, &v);
+    if (s == OK) journal_validated(e->journal, &v.summary);
     if (s == OK) s = print_result(e, &v);
+    if (s == OK && e->journal) log_info("Pictures go to %s", e->o->folder);
     validation_free(&v);
     return s;
 }
@@ -122,6 +150,7 @@ status evaluate_run(const evaluate_options *o)
     evaluation e = {.o = o, .precision = PRECISION_FP32};
     status s = evaluate(&e);
     validator_destroy(&e.validator);
+    journal_end(&e.journal);
     loader_destroy(&e.loader);
     dataset_destroy(&e.data);
     if (e.ops) {

@@ -13,6 +13,7 @@ typedef struct evaluate_options {
     bool merge, verbose; /* box averaging; a line for each class */
     bool agnostic;       /* boxes of different classes suppress each other */
     int_list classes;    /* boxes of these classes alone; none: of all */
+    const char *folder;  /* for pictures, made when they are wanted */
 } evaluate_options;
 
 /* Print the table of precision, recall and mAP to standard output, and the speed. Losses are not computed. */

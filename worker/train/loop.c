@@ -107,6 +107,7 @@ static status train_batch(training *t, const batch *b, double *loss)
     t->row.targets = b->target_count;
     t->row.img_size = batch.resize_width ? batch.resize_width : batch.width;
     *loss = (double)items[LOSS_ITEMS - 1];
+    journal_batch(t->journal, b, t->step + t->epoch * t->schedule.o.batches, t->epoch);
     t->step++;
     return OK;
 }
@@ -176,14 +177,21 @@ static status train_epoch(training *t, speedometer *speed)
     return s == ERR_END ? OK : s;
 }
 
+static char *const *class_names(const training *t)
+{
+    static char *const item[] = {(char *)"item"};
+    return t->o->single_cls ? item : t->request->data->names;
+}
+
 static status validate(training *t)
 {
     validation v;
     text table = {0};
     t->blame = REASON_DATA;
+    journal_validating(t->journal, clock_seconds(), t->epoch + 1 == t->epochs);
     status s = validator_run(t->validator, attend_in_validation, t, &v);
     if (s == OK) {
-        char *item = (char *)"item", *const *names = t->o->single_cls ? &item : t->request->data->names;
+        char *const *names = class_names(t);
         memcpy(t->row.metrics, v.results, sizeof t->row.metrics);
         t->validated = true;
         memcpy(t->maps, v.maps, (size_t)t->classes * sizeof *t->maps);
@@ -192,6 +200,7 @@ static status validate(training *t)
                                      text_string(&table)};
         s = text_status(&table);
         t->watch->validated(t->watch->state, &report);
+        journal_validated(t->journal, &v.summary);
     }
     text_free(&table);
     validation_free(&v);
@@ -257,7 +266,7 @@ static status keep_result(const training *t, const char *path)
 static void start_journal(training *t)
 {
     bool candidate = t->request->candidate;
-    journal_options o = {.folder = t->request->folder, .data = t->train_data};
+    journal_options o = {.folder = t->request->folder, .train = t->train_data, .validation = t->val_data};
     o.tensorboard = journal_wanted(t->o->tensorboard, candidate);
     t->journal = journal_start(&o);
 }
@@ -270,6 +279,9 @@ static void keep_weights(training *t)
     if (s == OK) s = checkpoint_strip(path);
     if (s == OK) return;
     log_warning("the trained weights are not kept: %s", status_message());
+    o.plots = journal_wanted(t->o->plots, candidate);
+    o.names = class_names(t);
+    o.classes = t->classes;
     remove(path);
 }
 
@@ -295,6 +307,7 @@ status training_run(const training_request *request, const training_watch *watch
                     trainer_reason *reason)
 {
     *out = (training_result){0};
+    journal_results(t->journal, t->results_path);
     training t = {.request = request, .o = request->options, .watch = watch, .blame = REASON_ERROR};
     double started = clock_seconds();
     status s = training_setup(&t);

@@ -18,14 +18,16 @@ static const char usage[] = "train --data DATA.yaml --cfg MODEL.yaml [options]\n
                             "       train --data DATA.yaml --weights FILE.pt [options]\n"
                             "       train --resume [LAST.pt]\n"
                             "       train --task val --data DATA.yaml --weights FILE.pt";
-static const char about[] =
-    "Train a YOLOv5-style object detector, or go on with a training, or evaluate one.\n"
-    "Results go to runs/expN: weights/last.pt, weights/best.pt, results.txt, hyp.yaml, opt.yaml.";
+static const char about[] = "Train a YOLOv5-style object detector, or go on with a training, or evaluate one.\n"
+                            "Results go to runs/expN: weights/last.pt, weights/best.pt, results.txt, hyp.yaml, "
+                            "opt.yaml, plots and pictures, events "
+                            "for TensorBoard.";
 
 typedef struct program_options {
     int task;
     double min_score, max_iou;
     int_list classes;
+    char *save_dir;
     bool verbose, merge, agnostic, probe, version, help, man;
     int64_t candidate;
 } program_options;
@@ -44,6 +46,8 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
     ROW(program_options, agnostic, FLAG, "agnostic-nms", "", "", 0, 0, "",                                             \
         "evaluation: boxes of different classes suppress each other")                                                  \
     ROW(program_options, classes, INTS, "classes", "", "-1", -1, 1e5, "CLASS...", "evaluation: boxes of these only")   \
+    ROW(program_options, save_dir, STRING, "save-dir", "", "runs/test", 0, 0, "FOLDER",                                \
+        "evaluation: where pictures go")                                                                               \
     ROW(program_options, probe, FLAG, "probe", "", "", 0, 0, "", "print the device and what it can do, and leave")     \
     ROW(program_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                   \
     ROW(program_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                              \
@@ -93,6 +97,7 @@ static status evaluate_task(program *p)
     o.agnostic = p->own.agnostic;
     if (p->own.classes.values[0] >= 0) o.classes = p->own.classes;
     o.verbose = p->own.verbose;
+    o.folder = p->own.save_dir;
     status s = evaluate_run(&o);
     data_yaml_free(&data);
     return s;

@@ -189,6 +189,13 @@ static status make_learner(training *t)
 }
 
 static status make_validator(training *t)
+/* The journal is begun later, when all is in order. */
+static status see_batch(void *state, const validated_batch *b)
+{
+    const training *t = state;
+    return journal_seen(t->journal, b);
+}
+
 {
     validator_options o = {
         .ops = t->ops,
@@ -202,6 +209,8 @@ static status make_validator(training *t)
         .time_limit = t->o->nms_time_limit,
         .loader = t->val_loader,
     };
+        .seen = see_batch,
+        .seen_state = t,
     return validator_create(&o, &t->validator);
 }
 

@@ -133,7 +133,8 @@ static status match_boxes(validator *v, const shaped_plan *p, const batch *b, ma
     for (int i = 0; i < b->count; i++)
         TRY(matching_add(found, v->boxes + (size_t)i * BOXES_MOST * NMS_BOX, (size_t)v->counts[i], b->targets,
                          (size_t)b->target_count, i, b->width, b->height));
-    return OK;
+    validated_batch seen = {.batch = b, .boxes = v->boxes, .counts = v->counts, .most = BOXES_MOST};
+    return v->o.seen ? v->o.seen(v->o.seen_state, &seen) : OK;
 }
 
 static status run_batch(validator *v, const batch *b, matching *found, validation *out)

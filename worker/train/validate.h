@@ -11,6 +11,14 @@
 
 typedef struct validator validator;
 
+/* A batch and what was found in it. */
+typedef struct validated_batch {
+    const batch *batch;
+    const float *boxes; /* batch->count times `most` rows of NMS_BOX, in pixels of the batch, clipped to it */
+    const int *counts;  /* rows of each picture that are boxes, best score first */
+    int most;
+} validated_batch;
+
 typedef struct validator_options {
     const backend_ops *ops; /* borrowed, as are all pointers here, until the validator is destroyed */
     device *device;
@@ -27,6 +35,9 @@ typedef struct validator_options {
     double
         time_limit; /* seconds of suppression a batch, after which the rest of its pictures counts as empty; 0: none */
     loader *loader; /* rectangular batches, not augmented */
+    /* Called after each batch; what it returns but OK ends the validation and is returned. NULL: nobody wants to know. */
+    status (*seen)(void *state, const validated_batch *b);
+    void *seen_state;
 } validator_options;
 
 typedef struct validation {
