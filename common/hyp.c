@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/text.h"
 #include "common/yaml.h"
@@ -70,6 +71,13 @@ void hyp_space_2020_07_20(hyp_space *space)
     }
 }
 
+void hyp_fix_2020_07_20(double *values)
+{
+    values[HYP_lrf] = 0.1;
+    values[HYP_perspective] = values[HYP_flipud] = values[HYP_mixup] = 0;
+    values[HYP_fliplr] = 0.5;
+}
+
 int hyp_find(const hyp_space *space, const char *key)
 {
     for (size_t i = 0; i < space->count; i++)
@@ -127,14 +135,29 @@ status hyp_space_read(const char *path, hyp_space *space)
 
 /* ---- values ---- */
 
-static status read_values(const yaml *file, const hyp_space *space, double *values)
+static status read_optimizer(const yaml *file, const yaml_node *value, bool *adam)
+{
+    const char *name = value->kind == YAML_NULL ? "SGD" : yaml_string(value);
+    bool sgd = name && (!strcasecmp(name, "SGD") || !strcmp(name, "None"));
+    *adam = name && !strcasecmp(name, "adam");
+    if (sgd || *adam) return OK;
+    return yaml_fail(file, value, "optimizer: 'SGD', 'adam' or nothing was expected");
+}
+
+/* `adam` NULL: every key is needed, and the optimizer is none. */
+static status read_values(const yaml *file, const hyp_space *space, double *values, bool *adam)
 {
     const yaml_node *root = yaml_root(file);
     bool seen[HYP_MAX] = {false};
+    if (adam && root->kind == YAML_NULL) return OK; /* an empty file changes nothing */
     if (root->kind != YAML_MAP) return yaml_fail(file, root, "a map of hyperparameters was expected");
     for (size_t i = 0; i < root->count; i++) {
         const char *key = yaml_string(&root->keys[i]);
         int row = key ? hyp_find(space, key) : -1;
+        if (adam && key && !strcmp(key, "optimizer")) {
+            TRY(read_optimizer(file, &root->items[i], adam));
+            continue;
+        }
         if (row < 0) return yaml_fail(file, &root->keys[i], "unknown hyperparameter '%s'", key ? key : "?");
         if (seen[row]) return yaml_fail(file, &root->keys[i], "%s stands here twice", key);
         seen[row] = true;
@@ -144,16 +167,16 @@ static status read_values(const yaml *file, const hyp_space *space, double *valu
             return yaml_fail(file, &root->items[i], "%s is %g, expected %g to %g", key, values[row], r->valid_low,
                              r->valid_high);
     }
-    for (size_t row = 0; row < space->count; row++)
+    for (size_t row = 0; !adam && row < space->count; row++)
         if (!seen[row]) return yaml_fail(file, root, "hyperparameter '%s' is missing", space->rows[row].key);
     return OK;
 }
 
-status hyp_read(const char *path, const hyp_space *space, double *values)
+static status read_file(const char *path, const hyp_space *space, double *values, bool *adam)
 {
     yaml *file;
     TRY(yaml_read(path, &file));
-    status s = read_values(file, space, values);
+    status s = read_values(file, space, values, adam);
     yaml_destroy(&file);
     return s;
 }
@@ -204,11 +227,21 @@ status hyp_read_any(const char *path, hyp_space *space, double *values)
     return s;
 }
 
+status hyp_read(const char *path, const hyp_space *space, double *values)
+{
+    return read_file(path, space, values, NULL);
+}
+
+status hyp_read_over(const char *path, const hyp_space *space, double *values, bool *adam)
+{
+    return read_file(path, space, values, adam);
+}
+
 status hyp_parse(const char *name, const char *yaml_text, const hyp_space *space, double *values)
 {
     yaml *file;
     TRY(yaml_parse(name, yaml_text, strlen(yaml_text), &file));
-    status s = read_values(file, space, values);
+    status s = read_values(file, space, values, NULL);
     yaml_destroy(&file);
     return s;
 }

@@ -68,13 +68,19 @@ void hyp_space_2020_07_20(hyp_space *space);
 /* Read a search space from a yaml file: `key: [gain, low, high]` a line, or `key: {gain: g, low: l, high: h, start: v}`.
  * Errors name the file and line. */
 status hyp_space_read(const char *path, hyp_space *space);
+/* What YOLOv5 of 2020-07-20 has built in where that of 2020-08-31 has a hyperparameter (lrf, perspective, flips, mixup): written
+ * into HYP_COUNT values. */
+void hyp_fix_2020_07_20(double *values);
 /* Row of a key, or -1. */
 int hyp_find(const hyp_space *space, const char *key);
 
 /* Read a hyp.yaml: every key of the space once, a number each, in the range that training accepts; anything else is
  * an error naming file, line and key. `values` gets space->count numbers in row order. */
 status hyp_read(const char *path, const hyp_space *space, double *values);
-/* The same from text; `name` stands for the file in messages. */
+/* The same, but keys may be missing: `values` keep what they are there. 2020-07-20 has its optimizer among them ('SGD', 'adam' or
+ * none); *adam is set when the file has that key. */
+status hyp_read_over(const char *path, const hyp_space *space, double *values, bool *adam);
+/* hyp_read from text; `name` stands for the file in messages. */
 status hyp_parse(const char *name, const char *yaml_text, const hyp_space *space, double *values);
 /* Read a yaml of any `key: number` lines: a space of these keys without limits, and their values in its order (room for HYP_MAX).
  * ERR_FORMAT names file and line. */

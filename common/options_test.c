@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/fs.h"
 #include "common/log.h"
 #include "common/options.h"
 #include "common/train_options.h"
@@ -128,6 +130,71 @@ static void as_reference_turns_its_parts(void **state)
     options_free(&p.section, 1);
 }
 
+static void later_spellings_mean_the_same(void **state)
+{
+    (void)state;
+    parsed p;
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--imgsz", "64", "--project", "here", "--noval", "--cache",
+                           "--optimizer", "Adam", "--freeze", "3", "--exist-ok", "--patience", "7"),
+                     OK);
+    assert_int_equal(train_options_complete(&p.o, p.given), OK);
+    assert_true(p.o.adam && p.o.notest && p.o.cache_images && p.o.exist_ok && p.o.patience == 7);
+    assert_true(p.o.img_size.values[0] == 64 && p.o.img_size.values[1] == 64);
+    assert_string_equal(p.o.logdir, "here");
+    assert_string_equal(p.o.freeze, "model.0.,model.1.,model.2.");
+    assert_int_equal(train_options_complete(&p.o, p.given), OK); /* once more changes nothing */
+    assert_true(p.o.adam);
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--optimizer", "SGD", "--freeze", "0"), OK);
+    assert_int_equal(train_options_complete(&p.o, p.given), OK);
+    assert_false(p.o.adam);
+    assert_string_equal(p.o.freeze, "");
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--optimizer", "SGD", "--adam"), OK);
+    assert_int_equal(train_options_complete(&p.o, p.given), ERR_ARGUMENT);
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--freeze", "-1"), OK);
+    assert_int_equal(train_options_complete(&p.o, p.given), ERR_ARGUMENT);
+    options_free(&p.section, 1);
+}
+
+/* What 2020-07-20 reads lies over what it has built in; what later versions evolve is fixed. */
+static void hyps_are_those_of_the_version(void **state)
+{
+    (void)state;
+    parsed p;
+    double hyps[HYP_COUNT], again[HYP_COUNT];
+    char path[] = "/tmp/mendel-hyps-XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    static const char over[] = "optimizer: adam\nlr0: 0.002\nshear: 3.0\n";
+    assert_int_equal(fs_write(path, over, sizeof over - 1), OK);
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--reference", "2020-07-20", "--hyp", path), OK);
+    assert_int_equal(train_options_hyps(&p.o, hyps), OK);
+    assert_true(p.o.adam && hyps[HYP_lr0] == 0.002 && hyps[HYP_shear] == 3 && hyps[HYP_cls] == 0.58);
+    assert_true(hyps[HYP_lrf] == 0.1 && hyps[HYP_fliplr] == 0.5 && hyps[HYP_mixup] == 0 && hyps[HYP_flipud] == 0);
+    text yaml = {0};
+    train_options_write_hyps(&p.o, hyps, &yaml);
+    assert_true(text_starts_with(text_string(&yaml), "optimizer: adam\nlr0: 0.002\n"));
+    assert_null(strstr(text_string(&yaml), "lrf"));
+    assert_int_equal(fs_write(path, yaml.bytes, yaml.length), OK);
+    assert_int_equal(train_options_hyps(&p.o, again), OK);
+    assert_memory_equal(hyps, again, sizeof hyps);
+    static const char wrong[] = "optimizer: rmsprop\n", later[] = "lr0: 0.01\nmixup: 0.5\n";
+    assert_int_equal(fs_write(path, wrong, sizeof wrong - 1), OK);
+    assert_int_equal(train_options_hyps(&p.o, again), ERR_FORMAT);
+    assert_int_equal(fs_write(path, later, sizeof later - 1), OK);
+    assert_int_equal(train_options_hyps(&p.o, again), ERR_FORMAT);
+    assert_non_null(strstr(status_message(), ":2: unknown hyperparameter 'mixup'"));
+    p.o.reference = REFERENCE_2020_08_31; /* a file is whole there */
+    assert_int_equal(train_options_hyps(&p.o, again), ERR_FORMAT);
+    assert_non_null(strstr(status_message(), "is missing"));
+    unlink(path);
+    text_free(&yaml);
+    options_free(&p.section, 1);
+}
+
 static void sizes_are_rounded_up_to_the_stride(void **state)
 {
     (void)state;
@@ -173,7 +240,8 @@ int main(void)
         cmocka_unit_test(options_are_read_as_argparse_does),   cmocka_unit_test(resume_may_stand_alone),
         cmocka_unit_test(what_is_wrong_is_said_in_a_sentence), cmocka_unit_test(values_survive_being_written),
         cmocka_unit_test(as_reference_turns_its_parts),        cmocka_unit_test(sizes_are_rounded_up_to_the_stride),
-        cmocka_unit_test(help_and_man_page_name_every_option),
+        cmocka_unit_test(help_and_man_page_name_every_option), cmocka_unit_test(later_spellings_mean_the_same),
+        cmocka_unit_test(hyps_are_those_of_the_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

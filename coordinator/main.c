@@ -195,6 +195,7 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "keys")) return keys_command(argc - 1, argv + 1);
     status s = options_defaults(p.sections, SECTIONS);
     if (s == OK) s = options_parse(p.sections, SECTIONS, argc, argv, NULL);
+    if (s == OK) coordinator_options_complete(&p.own, p.given, &p.train);
     if (s != OK) log_error("%s", status_message());
     int code = s == OK ? choose(&p) : EXIT_USAGE;
     options_free(p.sections, SECTIONS);

@@ -53,6 +53,19 @@ const option_row coordinator_rows[] = {ROWS(OPTION_AS_ROW)};
 #define ONE_ROW(...) +1
 _Static_assert(0 ROWS(ONE_ROW) == COORDINATOR_ROWS, "COORDINATOR_ROWS counts the table above");
 
+static bool was_given(const bool *given, const char *name)
+{
+    return given[options_find(coordinator_rows, COORDINATOR_ROWS, name) - coordinator_rows];
+}
+
+void coordinator_options_complete(coordinator_options *o, const bool *given, const train_options *train)
+{
+    enum { GENERATIONS_2020_07_20 = 10 };
+    if (train->reference == REFERENCE_2020_07_20 && !was_given(given, "generations"))
+        o->generations = GENERATIONS_2020_07_20;
+    if (train->as_reference && !was_given(given, "strategy")) o->strategy = STRATEGY_YOLOV5;
+}
+
 option_section coordinator_section(coordinator_options *o, bool *given)
 {
     return (option_section){"evolution", coordinator_rows, COORDINATOR_ROWS, o, given};

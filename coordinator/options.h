@@ -2,7 +2,7 @@
 #ifndef COORDINATOR_OPTIONS_H
 #define COORDINATOR_OPTIONS_H
 
-#include "common/options.h"
+#include "common/train_options.h"
 
 typedef struct coordinator_options {
     /* the run */
@@ -41,6 +41,9 @@ typedef enum run_keep { KEEP_NONE, KEEP_BEST, KEEP_ALL } run_keep;
 
 enum { COORDINATOR_ROWS = 27 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
+
+/* What follows from the training options where nothing was said: 2020-07-20 has 10 generations, --as-reference breeds as it does. */
+void coordinator_options_complete(coordinator_options *o, const bool *given, const train_options *train);
 
 /* A section over `o`; `given` may be NULL or has COORDINATOR_ROWS flags. */
 option_section coordinator_section(coordinator_options *o, bool *given);

@@ -31,8 +31,10 @@ void spec_free(run_spec *spec)
 
 bool spec_evolves_all(const run_spec *spec)
 {
-    for (size_t i = 0; i < spec->trained.count; i++)
-        if (hyp_find(&spec->space, spec->trained.rows[i].key) < 0) return false;
+    hyp_space trained = spec->trained;
+    if (!spec->external) train_options_space(&spec->train, &trained);
+    for (size_t i = 0; i < trained.count; i++)
+        if (hyp_find(&spec->space, trained.rows[i].key) < 0) return false;
     return true;
 }
 
@@ -82,7 +84,7 @@ static status make_space(const coordinator_options *o, run_spec *out)
 {
     hyp_space_default(&out->trained);
     TRY(train_options_hyps(&out->train, out->hyps));
-    if (!*o->meta) hyp_space_default(&out->space);
+    if (!*o->meta) train_options_space(&out->train, &out->space);
     else TRY(hyp_space_read(o->meta, &out->space));
     for (size_t i = 0; i < out->space.count; i++) {
         hyp_row *row = &out->space.rows[i];

@@ -313,6 +313,29 @@ static void hyps_that_an_external_trainer_lacks_are_named(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
+/* --reference 2020-07-20: its hyps alone evolve, and are all that a trainer of that version reads. */
+static void an_older_version_evolves_its_own_hyps(void **state)
+{
+    setting *t = *state;
+    run_spec s;
+    double whole[HYP_COUNT];
+    must_make(t, "--reference 2020-07-20", &s);
+    coordinator_options_complete(&t->own, t->given, &t->train);
+    assert_int_equal(t->own.generations, 10);
+    assert_int_equal(s.space.count, 18);
+    assert_true(s.space.digits == -1 && spec_evolves_all(&s));
+    assert_true(s.base[hyp_find(&s.space, "cls")] == 0.58 && s.hyps[HYP_lrf] == 0.1 && s.hyps[HYP_fliplr] == 0.5);
+    s.base[0] = 0.005;
+    spec_whole_hyps(&s, s.base, whole);
+    assert_true(whole[HYP_lr0] == 0.005 && whole[HYP_lrf] == 0.1);
+    spec_free(&s);
+    expect_difference(t, "--reference 2020-07-20", "run was started with");
+    must_make(t, "--as-reference", &s);
+    coordinator_options_complete(&t->own, t->given, &t->train);
+    assert_true(t->own.strategy == STRATEGY_YOLOV5 && t->own.generations == 300);
+    spec_free(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -324,6 +347,7 @@ int main(void)
         CASE(precision_that_was_settled_is_no_difference),
         CASE(what_cannot_be_is_refused_with_words),
         CASE(a_smaller_space_evolves_a_part),
+        CASE(an_older_version_evolves_its_own_hyps),
         CASE(an_external_trainer_has_any_hyps),
         CASE(hyps_that_an_external_trainer_lacks_are_named),
     };

@@ -96,14 +96,18 @@ typedef struct detect_parameters {
  * the value that is differentiated is the sum times the batch size times `scale`.
  *   match     level by level, a target is assigned to anchor a when max(w/aw, aw/w, h/ah, ah/h) < anchor_t, in its own cell
  *             and in the up to two neighbours nearer than half a cell; float32 as in the reference, cells clamped to the grid
- *   box       1 - CIoU, mean over the level's matches
- *   obj       BCE with logits against (1 - ratio) + ratio * max(CIoU, 0) where matched (of several targets on one cell and
- *             anchor the last sets it), 0 elsewhere; mean over all cells; times 4, 1, .4 by level (four levels: 4, 1, .4, .1)
+ *   box       1 - overlap, mean over the level's matches
+ *   obj       BCE with logits against (1 - ratio) + ratio * max(overlap, 0) where matched (of several targets on one cell and
+ *             anchor the last sets it), 0 elsewhere; mean over all cells; times the level's balance
  *   cls       BCE of the matches' class scores, mean; none when classes is 1
  * Positives weigh cls_weight and obj_weight; focal_gamma > 0 turns both BCEs into focal losses with alpha .25. With L levels
- * the gains are times 3 / L, and obj times 1.4 when L is 4. */
+ * the gains are times 3 / L. */
+typedef enum overlap_kind { OVERLAP_CIOU, OVERLAP_GIOU } overlap_kind;
+
 typedef struct loss_parameters {
     detect_parameters detect;
+    overlap_kind overlap;
+    double balance[GRAPH_LEVELS];
     float box_gain, obj_gain, cls_gain, obj_weight, cls_weight, focal_gamma, anchor_t, ratio, scale;
 } loss_parameters;
 

@@ -20,6 +20,14 @@ void loss_parameters_from(const double *hyps, const detect_parameters *heads, lo
         .ratio = 1,
         .scale = 1,
     };
+    static const double balance[GRAPH_LEVELS] = {4, 1, 0.4, 0.1};
+    for (int i = 0; i < GRAPH_LEVELS; i++) out->balance[i] = balance[i] * (heads->levels == 4 ? 1.4 : 1);
+}
+
+void loss_parameters_as_of_2020_07_20(loss_parameters *p)
+{
+    p->overlap = OVERLAP_GIOU;
+    for (int i = 0; i < GRAPH_LEVELS; i++) p->balance[i] = 1;
 }
 
 /* ---- matching: float32, operation by operation as the reference ---- */
@@ -129,7 +137,7 @@ static size_t cell_index(const level_state *s, const loss_match *m)
     return (((size_t)m->image * anchors + (size_t)m->anchor) * height + (size_t)m->y) * width + (size_t)m->x;
 }
 
-/* 1 - CIoU of one match; sets the cell's objectness target. */
+/* 1 - overlap of one match; sets the cell's objectness target. */
 static double box_loss(level_state *s, const loss_match *m)
 {
     size_t cell = cell_index(s, m), row = cell * (5 + (size_t)s->p->detect.classes);
@@ -144,12 +152,13 @@ static double box_loss(level_state *s, const loss_match *m)
     }
     iou_corners(box, corners[0]);
     iou_corners(target, corners[1]);
-    double ciou = iou_of(IOU_COMPLETE, corners[0], corners[1], by_corners);
+    iou_kind kind = s->p->overlap == OVERLAP_GIOU ? IOU_GENERAL : IOU_COMPLETE;
+    double iou = iou_of(kind, corners[0], corners[1], by_corners);
     iou_gradient_by_centre(by_corners, gradient);
     for (int k = 0; s->gradient && k < 4; k++) s->gradient[row + (size_t)k] -= s->box_slope * gradient[k] * slope[k];
-    double overlap = ciou < 0 ? 0 : ciou; /* NaN stays */
+    double overlap = iou < 0 ? 0 : iou; /* NaN stays */
     s->object[cell] = 1 - (double)s->p->ratio + (double)s->p->ratio * overlap;
-    return 1 - ciou;
+    return 1 - iou;
 }
 
 static double class_loss(level_state *s, const loss_match *m)
@@ -181,13 +190,12 @@ static double object_loss(level_state *s, size_t cells)
 
 static void add_level(level_state *s, double items[LOSS_ITEMS])
 {
-    static const double balance[GRAPH_LEVELS] = {4, 1, 0.4, 0.1};
     const loss_parameters *p = s->p;
     int levels = p->detect.levels, classes = p->detect.classes;
     double share = 3.0 / levels, n = (double)s->matches->count, value = s->images * (double)p->scale;
     size_t cells = (size_t)s->images * (size_t)p->detect.anchors * (size_t)(s->level->height * s->level->width);
     double box_factor = (double)p->box_gain * share / n, class_factor = (double)p->cls_gain * share / (n * classes);
-    double object_factor = (double)p->obj_gain * share * (levels == 4 ? 1.4 : 1) * balance[s->index] / (double)cells;
+    double object_factor = (double)p->obj_gain * share * p->balance[s->index] / (double)cells;
     s->box_slope = box_factor * value;
     s->class_slope = class_factor * value;
     s->object_slope = object_factor * value;

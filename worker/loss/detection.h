@@ -18,6 +18,9 @@
  * is taken times classes / 80 as train.py does; ratio and scale are 1. */
 void loss_parameters_from(const double *hyps, const detect_parameters *heads, loss_parameters *out);
 
+/* The same as YOLOv5 of 2020-07-20 had it: GIoU, and levels that weigh alike. */
+void loss_parameters_as_of_2020_07_20(loss_parameters *p);
+
 /* A target at one cell and anchor of a level. */
 typedef struct loss_match {
     int image, class, anchor, y, x;

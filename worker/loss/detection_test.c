@@ -303,6 +303,37 @@ static void the_class_gain_is_scaled_to_the_number_of_classes(void **state)
     assert_true(p.ratio == 1 && p.scale == 1 && p.detect.classes == 20);
 }
 
+/* GIoU in the box loss and as objectness; levels that weigh alike. */
+static void the_older_loss_has_giou_and_no_balance(void **state)
+{
+    (void)state;
+    world *w = malloc(sizeof *w);
+    assert_non_null(w);
+    double items[2][LOSS_ITEMS], logits[4], box[4], corners[2][4];
+    const double target[4] = {0.5, 0.5, (double)0.7f, (double)1.3f};
+    one_target(w, 2.5f, 1.5f);
+    w->p.ratio = 1;
+    run(w, items[0]);
+    loss_parameters_as_of_2020_07_20(&w->p);
+    run(w, items[1]);
+    size_t cell = ((size_t)w->levels[0].height + 1) * (size_t)w->levels[0].width + 2;
+    for (int k = 0; k < 4; k++) {
+        logits[k] = 1 / (1 + exp(-(double)w->values[0][cell * 7 + (size_t)k]));
+        box[k] = k < 2 ? 2 * logits[k] - 0.5 : 4 * logits[k] * logits[k] * (double)w->p.detect.anchor[0][0][k - 2];
+    }
+    iou_corners(box, corners[0]);
+    iou_corners(target, corners[1]);
+    double giou = iou_of(IOU_GENERAL, corners[0], corners[1], NULL);
+    assert_true(fabs(items[1][0] - 3 * (double)w->p.box_gain * (1 - giou)) < 1e-9);
+    double was = items[0][1] / 4, now = items[1][1]; /* objectness differs by the target of one of 24 cells alone */
+    assert_true(fabs(was - now) < 0.1 * fabs(now) && was != now);
+    world_start(w, 4, 3, 4);
+    loss_parameters_as_of_2020_07_20(&w->p);
+    for (int i = 0; i < GRAPH_LEVELS; i++) assert_true(w->p.balance[i] == 1);
+    check_slopes(w);
+    free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_target_of_no_image_or_class_is_refused_by_name),
         cmocka_unit_test(a_prediction_that_is_no_number_shows_in_the_items),
         cmocka_unit_test(the_class_gain_is_scaled_to_the_number_of_classes),
+        cmocka_unit_test(the_older_loss_has_giou_and_no_balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,7 +155,7 @@ static status start_epoch(training *t, int64_t epoch)
         return OK;
     }
     t->means = (loss_means){0};
-    return learner_clear(t->learner);
+    return training_keeps_gradients(t) ? OK : learner_clear(t->learner);
 }
 
 static status train_epoch(training *t, speedometer *speed)
@@ -222,10 +222,21 @@ static status finish_epoch(training *t)
     note_epoch(t);
     double now = fitness(t->row.metrics, fitness_weights_default);
     if (now > t->best_fitness) t->best_fitness = now;
+    if (now == t->best_fitness) t->best_epoch = t->epoch;
     t->step = 0;
     if (t->o->nosave && (!final || t->request->candidate)) return OK;
     TRY(training_save(t, t->last_path, t->epoch, final));
-    return t->best_fitness == now ? training_save(t, t->best_path, t->epoch, final) : OK;
+    bool best = t->best_fitness == now && !(final && t->o->reference == REFERENCE_2020_07_20);
+    return best ? training_save(t, t->best_path, t->epoch, final) : OK;
+}
+
+/* --patience, before `epoch` begins. */
+static bool has_had_enough(const training *t, int64_t epoch)
+{
+    if (!t->o->patience || t->o->notest || epoch - 1 - t->best_epoch < t->o->patience) return false;
+    log_info("No better fitness in the last %lld epochs, the best was that of epoch %lld: training ends here",
+             (long long)t->o->patience, (long long)t->best_epoch);
+    return true;
 }
 
 /* ---- the end ---- */
@@ -268,6 +279,9 @@ static void start_journal(training *t)
     bool candidate = t->request->candidate;
     journal_options o = {.folder = t->request->folder, .train = t->train_data, .validation = t->val_data};
     o.tensorboard = journal_wanted(t->o->tensorboard, candidate);
+    o.plots = journal_wanted(t->o->plots, candidate);
+    o.names = class_names(t);
+    o.classes = t->classes;
     t->journal = journal_start(&o);
 }
 
@@ -279,9 +293,6 @@ static void keep_weights(training *t)
     if (s == OK) s = checkpoint_strip(path);
     if (s == OK) return;
     log_warning("the trained weights are not kept: %s", status_message());
-    o.plots = journal_wanted(t->o->plots, candidate);
-    o.names = class_names(t);
-    o.classes = t->classes;
     remove(path);
 }
 
@@ -290,12 +301,13 @@ static status run_epochs(training *t, training_result *out)
     speedometer speed = {.started = clock_seconds()};
     out->begun = true;
     start_journal(t);
-    for (int64_t epoch = t->start_epoch; epoch < t->epochs; epoch++) {
+    for (int64_t epoch = t->start_epoch; epoch < t->epochs && !has_had_enough(t, epoch); epoch++) {
         TRY(start_epoch(t, epoch));
         TRY(train_epoch(t, &speed));
         TRY(finish_epoch(t));
         out->epochs++;
     }
+    journal_results(t->journal, t->results_path);
     if (t->request->weights) keep_weights(t);
     if (t->request->candidate && t->o->nosave) return OK;
     const char *const kept[] = {t->last_path, t->best_path, t->results_path};
@@ -307,7 +319,6 @@ status training_run(const training_request *request, const training_watch *watch
                     trainer_reason *reason)
 {
     *out = (training_result){0};
-    journal_results(t->journal, t->results_path);
     training t = {.request = request, .o = request->options, .watch = watch, .blame = REASON_ERROR};
     double started = clock_seconds();
     status s = training_setup(&t);

@@ -108,11 +108,9 @@ static status evaluate_task(program *p)
 /* hyp.yaml and opt.yaml: what this training was. */
 static status write_settings(const char *folder, const train_options *o, const double *hyps)
 {
-    hyp_space space;
     text hyp = {0}, opt = {0};
     char *hyp_path = path_join(folder, "hyp.yaml"), *opt_path = path_join(folder, "opt.yaml");
-    hyp_space_default(&space);
-    hyp_write(&hyp, &space, hyps);
+    train_options_write_hyps(o, hyps, &hyp);
     options_write_yaml(train_rows, TRAIN_ROWS, o, &opt);
     status s = hyp_path && opt_path ? text_status(&hyp) : FAIL(ERR_MEMORY, "out of memory");
     if (s == OK) s = text_status(&opt);
@@ -129,7 +127,7 @@ static void log_settings(const train_options *o, const double *hyps)
 {
     hyp_space space;
     text words = {0};
-    hyp_space_default(&space);
+    hyp_space_default(&space); /* what a version has built in is said, too */
     for (size_t i = 0; i < space.count; i++) text_add(&words, "%s%s=%g", i ? ", " : "", space.rows[i].key, hyps[i]);
     log_info("Hyperparameters: %s", text_string(&words));
     text_clear(&words);
@@ -174,7 +172,8 @@ static status prepare(job *j, const bool *given)
         size_t length;
         TRY(fs_read(j->o->cfg, 1 << 20, &j->model_yaml, &length));
     }
-    if (!j->resume) TRY(run_folder_make(j->o->logdir, j->o->name, &j->folder));
+    if (!j->resume && j->o->exist_ok) TRY(run_folder_take(j->o->logdir, j->o->name, &j->folder));
+    else if (!j->resume) TRY(run_folder_make(j->o->logdir, j->o->name, &j->folder));
     log_settings(j->o, j->hyps);
     return j->resume ? OK : write_settings(j->folder, j->o, j->hyps);
 }
@@ -206,7 +205,7 @@ static status run_job(job *j)
     if (j->o->tensorboard != TRAIN_KEEP_NEVER)
         log_info("Start TensorBoard with \"tensorboard --logdir %s\", view at http://localhost:6006/", j->o->logdir);
     status s = training_run(&request, &watch, &result, NULL);
-    if (s != OK && !result.begun && !j->resume) drop_folder(j->folder, s);
+    if (s != OK && !result.begun && !j->resume && !j->o->exist_ok) drop_folder(j->folder, s);
     if (s == ERR_STOPPED)
         log_info("Stopped%s%s%s", j->o->nosave ? "" : ". Go on with: train --resume ", j->o->nosave ? "" : j->folder,
                  j->o->nosave ? "" : "/weights/last.pt");

@@ -300,9 +300,12 @@ static void so_does_every_kind_of_training(void **state)
                                            {"multi-scale", "true", "nosave", "true", NULL},
                                            {"image-weights", "true", "nosave", "true", NULL},
                                            {"notest", "true", "nosave", "true", NULL},
-                                           {"rect", "true", "nosave", "true", NULL}};
-    static const interruption place = {1, 3, .validating = false};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) expect_same_end(kinds[i], &place, 1);
+                                           {"rect", "true", "nosave", "true", NULL},
+                                           {"reference", "2020-07-20", "nosave", "true", NULL}};
+    static const interruption place = {1, 3, .validating = false}, between = {1, 0, .validating = false};
+    size_t count = sizeof kinds / sizeof *kinds;
+    for (size_t i = 0; i < count; i++) expect_same_end(kinds[i], &place, 1);
+    expect_same_end(kinds[count - 1], &between, 1); /* gradients wait from one epoch to the next */
 }
 
 static void a_finished_training_is_not_resumed(void **state)

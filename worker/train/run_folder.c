@@ -57,10 +57,29 @@ static status make_folder(const char *logdir, long long number, const char *name
     return s;
 }
 
+static status check_name(const char *name)
+{
+    if (!strchr(name, '/')) return OK;
+    return FAIL(ERR_ARGUMENT, "--name: a name without slashes was expected, found '%s'", name);
+}
+
+status run_folder_take(const char *logdir, const char *name, char **path)
+{
+    *path = NULL;
+    TRY(check_name(name));
+    *path = path_join(logdir, *name ? name : stem);
+    status s = *path ? fs_make_folders(*path, 0777) : FAIL(ERR_MEMORY, "out of memory for a run folder's name");
+    if (s != OK) {
+        free(*path);
+        *path = NULL;
+    }
+    return s;
+}
+
 status run_folder_make(const char *logdir, const char *name, char **path)
 {
     *path = NULL;
-    if (strchr(name, '/')) return FAIL(ERR_ARGUMENT, "--name: a name without slashes was expected, found '%s'", name);
+    TRY(check_name(name));
     if (*logdir) TRY(fs_make_folders(logdir, 0777));
     status s = ERR_EXISTS;
     while (s == ERR_EXISTS) { /* another training took the number since we looked */

@@ -15,4 +15,7 @@
  * ERR_ARGUMENT when name holds a slash; ERR_IO, ERR_NO_SPACE and so on when it cannot be made. */
 status run_folder_make(const char *logdir, const char *name, char **path);
 
+/* The folder logdir/name (exp without a name), made when missing, whatever is in it: --exist-ok of later releases. */
+status run_folder_take(const char *logdir, const char *name, char **path);
+
 #endif

@@ -56,6 +56,25 @@ static void numbers_count_up_with_and_without_names(void **state)
     expect_next("", "exp42");
 }
 
+static void one_that_is_there_can_be_taken(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char *path;
+        assert_int_equal(run_folder_take(root, i ? "mine" : "", &path), OK);
+        assert_string_equal(path_name(path), i ? "mine" : "exp");
+        char *again, *file = path_join(path, "results.txt");
+        assert_int_equal(fs_write(file, "x", 1), OK);
+        assert_int_equal(run_folder_take(root, i ? "mine" : "", &again), OK);
+        assert_string_equal(path, again);
+        assert_true(fs_is_file(file));
+        free(path), free(again), free(file);
+    }
+    char *path;
+    assert_int_equal(run_folder_take(root, "a/b", &path), ERR_ARGUMENT);
+    assert_null(path);
+}
+
 static void names_without_a_number_are_ignored(void **state)
 {
     (void)state;
@@ -156,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(numbers_count_up_with_and_without_names, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(one_that_is_there_can_be_taken, make_root, remove_root),
         cmocka_unit_test_setup_teardown(names_without_a_number_are_ignored, make_root, remove_root),
         cmocka_unit_test_setup_teardown(a_file_of_that_name_counts_too, make_root, remove_root),
         cmocka_unit_test_setup_teardown(the_log_folder_is_made_and_may_hold_underscores, make_root, remove_root),

@@ -73,7 +73,7 @@ static status read_arenas(training *t, saver *s)
     TRY(array_new(&s->squares, count));
     TRY(learner_read(t->learner, ARENA_AVERAGE, s->average));
     TRY(learner_read(t->learner, ARENA_WEIGHTS, s->weights));
-    if (t->step) {
+    if (t->step || training_keeps_gradients(t)) {
         TRY(array_new(&s->gradients, count));
         TRY(learner_read(t->learner, ARENA_GRADIENTS, s->gradients));
     }
@@ -108,10 +108,9 @@ static const struct {
     const char *name;
     size_t offset; /* of an int64_t */
 } count_rows[] = {
-    {"averages", offsetof(training, averages)},
-    {"batches_tracked", offsetof(training, model.batches_tracked)},
-    {"targets", offsetof(training, row.targets)},
-    {"img_size", offsetof(training, row.img_size)},
+    {"averages", offsetof(training, averages)},     {"batches_tracked", offsetof(training, model.batches_tracked)},
+    {"targets", offsetof(training, row.targets)},   {"img_size", offsetof(training, row.img_size)},
+    {"best_epoch", offsetof(training, best_epoch)},
 };
 enum { COUNT_ROWS = sizeof count_rows / sizeof *count_rows };
 
@@ -194,7 +193,7 @@ static status write_checkpoint(training *t, saver *s, const char *path, int64_t 
         .has_optimizer = !final,
         .has_progress = !final,
         .weights = {s->raw, t->model.count},
-        .arrays = {s->pending, s->gradients ? s->parameters : 0},
+        .arrays = {s->pending, s->gradients && !final ? s->parameters : 0},
         .numbers = s->numbers,
         .number_count = s->number_count,
         .texts = texts,
@@ -314,14 +313,14 @@ static status restore_place(training *t, const checkpoint *c, float *arena)
         log_warning("%s was trained in %s and goes on in %s", t->o->weights, precision, precision_name(t->precision));
     t->schedule.warmup = checkpoint_get_number(c, "warmup", t->schedule.warmup);
     TRY(restore_count(t, c, "step", &t->start_step));
-    if (!t->start_step) return OK;
+    if (!t->start_step && !training_keeps_gradients(t)) return OK;
     if (t->start_step > t->schedule.o.batches)
         return FAIL(ERR_ARGUMENT,
                     "%s was saved after batch %lld of an epoch that has %lld now: the data set is not the same",
                     t->o->weights, (long long)t->start_step, (long long)t->schedule.o.batches);
     restore_list(c, "loss", LOSS_ITEMS, losses);
     t->means.batches = t->start_step;
-    for (int i = 0; i < LOSS_ITEMS; i++) t->row.losses[i] = t->means.items[i] = (float)losses[i];
+    for (int i = 0; t->start_step && i < LOSS_ITEMS; i++) t->row.losses[i] = t->means.items[i] = (float)losses[i];
     memset(arena, 0, (size_t)t->model.arena_count * sizeof *arena);
     TRY(gather(t, &c->arrays, false, arena));
     return learner_write(t->learner, ARENA_GRADIENTS, arena);

@@ -18,8 +18,10 @@ void schedule_start(const schedule_options *o, schedule *out)
     double batches = (double)o->batches, left = (double)(o->epochs - o->start_epoch) * batches;
     *out = (schedule){.o = *o, .warmup = fmax(WARMUP_EPOCHS * batches, WARMUP_LEAST)};
     if (o->warmup_cap > 0) out->warmup = fmin(out->warmup, o->warmup_cap * left);
-    out->accumulate = accumulation(SCHEDULE_NOMINAL_BATCH / (double)o->batch_size);
-    out->weight_decay = o->weight_decay * ((double)(o->batch_size * out->accumulate) / SCHEDULE_NOMINAL_BATCH);
+    if (!o->nominal) out->o.nominal = SCHEDULE_NOMINAL_BATCH;
+    double nominal = (double)out->o.nominal;
+    out->accumulate = accumulation(nominal / (double)o->batch_size);
+    out->weight_decay = o->weight_decay * ((double)(o->batch_size * out->accumulate) / nominal);
 }
 
 /* From 1 at epoch 0 down to lrf at the end. */
@@ -39,7 +41,7 @@ static double climb(const schedule *s, int64_t iteration, double from, double to
 schedule_step schedule_at(const schedule *s, int64_t epoch, int64_t iteration)
 {
     int64_t last = (int64_t)floor(s->warmup); /* iteration of the warm-up */
-    double nominal = SCHEDULE_NOMINAL_BATCH / (double)s->o.batch_size;
+    double nominal = (double)s->o.nominal / (double)s->o.batch_size;
     schedule_step step = {.momentum = s->o.momentum, .accumulate = s->accumulate};
     if (iteration <= last || epoch == last / s->o.batches) {
         double target = s->o.lr0 * cosine(s, epoch);

@@ -11,7 +11,7 @@
 
 #include "worker/backend/graph.h"
 
-enum { SCHEDULE_NOMINAL_BATCH = 64 };
+enum { SCHEDULE_NOMINAL_BATCH = 64, SCHEDULE_NOMINAL_BATCH_2020_07_20 = 32 };
 
 typedef struct schedule_options {
     optimizer_kind optimizer;
@@ -19,6 +19,7 @@ typedef struct schedule_options {
     int64_t start_epoch, epochs;             /* the training runs over epochs start_epoch to epochs - 1 */
     int64_t batches;                         /* iterations an epoch, at least 1 */
     int64_t batch_size;                      /* pictures an iteration on all devices together, at least 1 */
+    int64_t nominal;                         /* pictures an update; 0: SCHEDULE_NOMINAL_BATCH */
     double warmup_cap;                       /* most of the training's iterations that warm-up may take; 0: no limit */
 } schedule_options;
 

@@ -108,6 +108,19 @@ static void updates_come_when_a_nominal_batch_is_together(void **state)
 }
 
 /* round() of Python and NumPy takes halves to the even side: 64 / 128 and 2.5 go down, 1.5 goes up. */
+static void the_nominal_batch_can_be_another(void **state)
+{
+    (void)state;
+    schedule_options o = options;
+    o.batch_size = 8;
+    o.nominal = SCHEDULE_NOMINAL_BATCH_2020_07_20;
+    schedule s = started(&o);
+    assert_int_equal(s.accumulate, 4);
+    o.batch_size = 24;
+    s = started(&o);
+    assert_true(s.accumulate == 1 && s.weight_decay == 0.0005 * (24.0 / 32));
+}
+
 static void halves_round_to_even(void **state)
 {
     (void)state;
@@ -166,6 +179,7 @@ int main(void)
         cmocka_unit_test(the_cosine_is_one_epoch_late_after_the_warm_up),
         cmocka_unit_test(a_warm_up_that_ends_between_iterations_ends_with_what_it_climbs_to),
         cmocka_unit_test(updates_come_when_a_nominal_batch_is_together),
+        cmocka_unit_test(the_nominal_batch_can_be_another),
         cmocka_unit_test(halves_round_to_even),
         cmocka_unit_test(adam_has_no_momentum_warm_up),
         cmocka_unit_test(the_inputs_of_an_update_are_in_their_places),

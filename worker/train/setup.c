@@ -163,7 +163,8 @@ static status check_anchors(training *t)
             pixels[k++] = heads.anchor[level][v / 2][v % 2] * heads.stride[level];
     anchors_options o = {.image_size = t->image_size,
                          .anchor_t = t->request->hyps[HYP_anchor_t],
-                         .count = heads.levels * heads.anchors};
+                         .count = heads.levels * heads.anchors,
+                         .recall_least = t->o->reference == REFERENCE_2020_07_20 ? 0.99 : 0};
     anchors_result found;
     draw d = draw_keyed((uint64_t)t->o->seed, DRAW_ANCHORS, 0, 0);
     TRY(anchors_check(t->train_data, &o, &d, pixels, &found));
@@ -188,7 +189,6 @@ static status make_learner(training *t)
     return learner_create(t->ops, t->device, &t->model, &o, &t->learner);
 }
 
-static status make_validator(training *t)
 /* The journal is begun later, when all is in order. */
 static status see_batch(void *state, const validated_batch *b)
 {
@@ -196,6 +196,7 @@ static status see_batch(void *state, const validated_batch *b)
     return journal_seen(t->journal, b);
 }
 
+static status make_validator(training *t)
 {
     validator_options o = {
         .ops = t->ops,
@@ -208,9 +209,9 @@ static status see_batch(void *state, const validated_batch *b)
         .max_iou = 0.6f,
         .time_limit = t->o->nms_time_limit,
         .loader = t->val_loader,
-    };
         .seen = see_batch,
         .seen_state = t,
+    };
     return validator_create(&o, &t->validator);
 }
 
@@ -236,6 +237,7 @@ static void start_schedule(training *t)
         .batch_size = t->o->batch_size,
         .warmup_cap = t->o->warmup_cap,
     };
+    if (t->o->reference == REFERENCE_2020_07_20) o.nominal = SCHEDULE_NOMINAL_BATCH_2020_07_20;
     schedule_start(&o, &t->schedule);
     t->averages = schedule_average_updates(&t->schedule);
 }
@@ -308,6 +310,7 @@ static status setup_from(training *t, const checkpoint *from)
     if (!t->request->resume) TRY(check_anchors(t));
     detect_parameters heads = model_heads(&t->model);
     loss_parameters_from(t->request->hyps, &heads, &t->loss);
+    if (t->o->reference == REFERENCE_2020_07_20) loss_parameters_as_of_2020_07_20(&t->loss);
     start_schedule(t);
     log_groups(&t->model);
     /* The first batches are made while the network is compiled. */

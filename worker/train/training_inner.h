@@ -39,12 +39,19 @@ typedef struct training {
     int64_t start_step;  /* batches of start_epoch that are done already */
     loss_means means;    /* of the epoch so far */
     double best_fitness;
-    bool validated; /* row.metrics are of a validation */
-    double *maps;   /* mAP of each class at the last validation */
+    int64_t best_epoch; /* the last one that had it */
+    bool validated;     /* row.metrics are of a validation */
+    double *maps;       /* mAP of each class at the last validation */
     results_row row;
     char *results_path, *last_path, *best_path;
     journal *journal; /* NULL: none is kept */
 } training;
+
+/* The version of 2020-07-20 keeps gradients that no step has used for the next epoch. */
+static inline bool training_keeps_gradients(const training *t)
+{
+    return t->o->reference == REFERENCE_2020_07_20;
+}
 
 /* ---- setup.c ---- */
 

@@ -174,7 +174,7 @@ static void match_levels(int index, int threads, void *state)
     for (int i = index; i < l->p.detect.levels; i += threads) find_matches(l, &l->levels[i], i);
 }
 
-/* ---- CIoU ---- */
+/* ---- overlap ---- */
 
 /* How much of min(mine, yours) is mine; of max(mine, yours) it is the rest. */
 static float share_of_least(float mine, float yours)
@@ -212,31 +212,76 @@ static axis axis_of(float centre, float length, float other_centre, float other_
     return x;
 }
 
-/* CIoU of a box (centre, size) with the target, and its gradient by the box; alpha counts as a constant. */
-static float ciou_of(const float box[4], const float target[4], float gradient[4])
-{
-    const float eps = 1e-9f, scale = (float)(4 / (M_PI * M_PI));
-    axis x = axis_of(box[0], box[2], target[0], target[2]), y = axis_of(box[1], box[3], target[1], target[3]);
-    float w = x.a2 - x.a1, h = y.a2 - y.a1 + eps, tw = x.b2 - x.b1, th = y.b2 - y.b1 + eps;
-    float inter = x.shared * y.shared, both = w * h + tw * th - inter + eps, iou = inter / both;
-    float diagonal = x.around * x.around + y.around * y.around + eps;
-    float distance = (x.apart * x.apart + y.apart * y.apart) / 4 / diagonal;
-    float turn = atanf(tw / th) - atanf(w / h), v = scale * turn * turn;
-    float alpha = v / (1 - iou + v + eps); /* eps last: (1 + eps) - iou would lose it, and equal boxes be 0 / 0 */
+/* Two boxes, their IoU, and what is differentiated: its slopes, so far, by the sides of the first. */
+typedef struct overlap {
+    axis x, y;
+    float w, h, tw, th, both, iou; /* both: area of the union */
+    float dx1, dx2, dy1, dy2;
+} overlap;
 
-    /* By x1, x2 and by y1, y2 in turn. The union has the slope of w h less that of the intersection. */
-    float grow = 1 + iou, square = w * w + h * h, aspect = square > 0 ? alpha * scale * 2 * turn / square : 0;
-    float dx1 = (grow * x.shared_1 * y.shared + iou * h) / both, dx2 = (grow * x.shared_2 * y.shared - iou * h) / both;
-    float dy1 = (grow * y.shared_1 * x.shared + iou * w) / both, dy2 = (grow * y.shared_2 * x.shared - iou * w) / both;
-    dx1 -= (-x.apart / 2 - distance * 2 * x.around * x.around_1) / diagonal + aspect * h;
-    dx2 -= (-x.apart / 2 - distance * 2 * x.around * x.around_2) / diagonal - aspect * h;
-    dy1 -= (-y.apart / 2 - distance * 2 * y.around * y.around_1) / diagonal - aspect * w;
-    dy2 -= (-y.apart / 2 - distance * 2 * y.around * y.around_2) / diagonal + aspect * w;
-    gradient[0] = dx1 + dx2;
-    gradient[1] = dy1 + dy2;
-    gradient[2] = (dx2 - dx1) / 2;
-    gradient[3] = (dy2 - dy1) / 2;
-    return iou - (distance + v * alpha);
+static const float overlap_eps = 1e-9f;
+
+static overlap overlap_of(const float box[4], const float target[4])
+{
+    overlap o = {.x = axis_of(box[0], box[2], target[0], target[2]),
+                 .y = axis_of(box[1], box[3], target[1], target[3])};
+    const axis *x = &o.x, *y = &o.y;
+    o.w = x->a2 - x->a1;
+    o.h = y->a2 - y->a1 + overlap_eps;
+    o.tw = x->b2 - x->b1;
+    o.th = y->b2 - y->b1 + overlap_eps;
+    float inter = x->shared * y->shared;
+    o.both = o.w * o.h + o.tw * o.th - inter + overlap_eps;
+    o.iou = inter / o.both;
+    /* The union has the slope of w h less that of the intersection. */
+    float grow = 1 + o.iou;
+    o.dx1 = (grow * x->shared_1 * y->shared + o.iou * o.h) / o.both;
+    o.dx2 = (grow * x->shared_2 * y->shared - o.iou * o.h) / o.both;
+    o.dy1 = (grow * y->shared_1 * x->shared + o.iou * o.w) / o.both;
+    o.dy2 = (grow * y->shared_2 * x->shared - o.iou * o.w) / o.both;
+    return o;
+}
+
+/* CIoU; alpha counts as a constant. */
+static float ciou_of(overlap *o)
+{
+    const float scale = (float)(4 / (M_PI * M_PI)), w = o->w, h = o->h;
+    const axis *x = &o->x, *y = &o->y;
+    float diagonal = x->around * x->around + y->around * y->around + overlap_eps;
+    float distance = (x->apart * x->apart + y->apart * y->apart) / 4 / diagonal;
+    float turn = atanf(o->tw / o->th) - atanf(w / h), v = scale * turn * turn;
+    float alpha =
+        v / (1 - o->iou + v + overlap_eps); /* eps last: (1 + eps) - iou would lose it: 0 / 0 for equal boxes */
+    float square = w * w + h * h, aspect = square > 0 ? alpha * scale * 2 * turn / square : 0;
+    o->dx1 -= (-x->apart / 2 - distance * 2 * x->around * x->around_1) / diagonal + aspect * h;
+    o->dx2 -= (-x->apart / 2 - distance * 2 * x->around * x->around_2) / diagonal - aspect * h;
+    o->dy1 -= (-y->apart / 2 - distance * 2 * y->around * y->around_1) / diagonal - aspect * w;
+    o->dy2 -= (-y->apart / 2 - distance * 2 * y->around * y->around_2) / diagonal + aspect * w;
+    return o->iou - (distance + v * alpha);
+}
+
+/* GIoU: IoU - 1 + union / area, where the area encloses both. */
+static float giou_of(overlap *o)
+{
+    const axis *x = &o->x, *y = &o->y;
+    float area = x->around * y->around + overlap_eps, covered = o->both / area;
+    o->dx1 += (-o->h - x->shared_1 * y->shared - covered * x->around_1 * y->around) / area;
+    o->dx2 += (o->h - x->shared_2 * y->shared - covered * x->around_2 * y->around) / area;
+    o->dy1 += (-o->w - y->shared_1 * x->shared - covered * y->around_1 * x->around) / area;
+    o->dy2 += (o->w - y->shared_2 * x->shared - covered * y->around_2 * x->around) / area;
+    return o->iou - (area - o->both) / area;
+}
+
+/* The overlap of a box (centre, size) with the target, and its gradient by the box. */
+static float measure(overlap_kind kind, const float box[4], const float target[4], float gradient[4])
+{
+    overlap o = overlap_of(box, target);
+    float value = kind == OVERLAP_GIOU ? giou_of(&o) : ciou_of(&o);
+    gradient[0] = o.dx1 + o.dx2;
+    gradient[1] = o.dy1 + o.dy2;
+    gradient[2] = (o.dx2 - o.dx1) / 2;
+    gradient[3] = (o.dy2 - o.dy1) / 2;
+    return value;
 }
 
 /* ---- cross-entropy ---- */
@@ -287,10 +332,10 @@ static void add_box(part *w, const match *m, int index)
         box[k] = k < 2 ? y * 2 - 0.5f : (y * 2) * (y * 2) * side;
         slope[k] = (k < 2 ? 2 : 8 * y * side) * y * (1 - y);
     }
-    float ciou = ciou_of(box, m->box, gradient), ratio = w->l->p.ratio;
+    float iou = measure(w->l->p.overlap, box, m->box, gradient), ratio = w->l->p.ratio;
     for (int k = 0; v->gradient && k < 4; k++) v->gradient[at[k]] -= w->v->box_slope * gradient[k] * slope[k];
-    w->object[(m->anchor * v->height + m->y) * v->width + m->x] = 1 - ratio + ratio * (ciou < 0 ? 0 : ciou);
-    w->sums->box += (double)(1 - ciou);
+    w->object[(m->anchor * v->height + m->y) * v->width + m->x] = 1 - ratio + ratio * (iou < 0 ? 0 : iou);
+    w->sums->box += (double)(1 - iou);
 }
 
 static void add_class(part *w, const match *m)
@@ -351,13 +396,12 @@ static void run_parts(int index, int threads, void *state)
 
 static void set_factors(const detect_loss *l, level *v, int index)
 {
-    static const double balance[GRAPH_LEVELS] = {4, 1, 0.4, 0.1};
     const loss_parameters *p = &l->p;
     double share = 3.0 / p->detect.levels, n = v->count ? (double)v->count : 1, value = l->images * (double)p->scale;
     double cells = (double)cells_of(l, v) * l->images;
     v->box_factor = (double)p->box_gain * share / n;
     v->class_factor = (double)p->cls_gain * share / (n * p->detect.classes);
-    v->object_factor = (double)p->obj_gain * share * (p->detect.levels == 4 ? 1.4 : 1) * balance[index] / cells;
+    v->object_factor = (double)p->obj_gain * share * p->balance[index] / cells;
     v->box_slope = (float)(v->box_factor * value);
     v->class_slope = (float)(v->class_factor * value);
     v->object_slope = (float)(v->object_factor * value);

@@ -215,6 +215,8 @@ static void the_fast_loss_agrees_with_the_plain_one(void **state)
         w.p.cls_weight = cases[i].cls_weight;
         w.p.ratio = cases[i].ratio;
         compare_loss(&w);
+        loss_parameters_as_of_2020_07_20(&w.p);
+        compare_loss(&w);
         world_end(&w);
     }
 }
