@@ -437,6 +437,35 @@ static void a_yielded_candidate_goes_on_from_its_checkpoint(void **state)
     assert_int_equal(ledger_candidate(t->ledger, 1)->lost, 0);
 }
 
+static void a_candidate_is_not_leased_while_its_checkpoint_arrives(void **state)
+{
+    setting *t = *state;
+    Mendel__Record record = MENDEL__RECORD__INIT;
+    Mendel__Yield y = MENDEL__YIELD__INIT;
+    Mendel__Verdict verdict;
+    token first = ask(t, "a", 1, 0);
+    y.epoch = 3;
+    y.step = 7;
+    y.checkpoint_hash = y.checkpoint_path = (char *)"";
+    assert_int_equal(ledger_yielded(t->ledger, &(delivery){first, "a", &record}, &y, 5, &verdict), OK);
+    assert_null(ledger_candidate(t->ledger, 1)->checkpoint_hash);
+    ledger_set_arriving(t->ledger, 1, true);
+    assert_int_equal(ask(t, "b", 1, 0).candidate, 2);
+    assert_int_equal(ledger_set_checkpoint(t->ledger, 1, "new", 3, 7), OK);
+    ledger_set_arriving(t->ledger, 1, false);
+    assert_int_equal(ledger_set_checkpoint(t->ledger, 1, "old", 3, 6), OK); /* it came late, and no further */
+    assert_string_equal(ledger_candidate(t->ledger, 1)->checkpoint_hash, "new");
+    assert_int_equal(ledger_candidate(t->ledger, 1)->checkpoint_step, 7);
+    assert_int_equal(ledger_set_checkpoint(t->ledger, 1, "newer", 4, 0), OK);
+    restart(t, 0);
+    assert_string_equal(ledger_candidate(t->ledger, 1)->checkpoint_hash, "newer");
+    assert_int_equal(ask(t, "b", 2, 0).candidate, 1);
+    assert_int_equal(ledger_set_checkpoint(t->ledger, 1, "newest", 9, 0), OK); /* somebody trains it already */
+    assert_string_equal(ledger_candidate(t->ledger, 1)->checkpoint_hash, "newer");
+    ledger_set_arriving(t->ledger, 7, true); /* there is none */
+    assert_int_equal(ledger_set_checkpoint(t->ledger, 7, "x", 1, 1), OK);
+}
+
 static void children_see_what_had_arrived(void **state)
 {
     setting *t = *state;
@@ -523,6 +552,7 @@ int main(void)
         CASE(a_new_session_loses_what_the_old_one_held),
         CASE(what_a_new_session_takes_over_answers_none_of_its_requests),
         CASE(a_yielded_candidate_goes_on_from_its_checkpoint),
+        CASE(a_candidate_is_not_leased_while_its_checkpoint_arrives),
         CASE(a_candidate_is_not_handed_on_for_ever),
         CASE(children_see_what_had_arrived),
         CASE(imported_rows_breed_and_do_not_count),

@@ -15,7 +15,7 @@
 #include "coordinator/server_inner.h"
 
 /* A piece is asked for again, and a worker that brings none is left alone until it names its file again. */
-static const int64_t ask_again_ms = 2000, patience_ms = 20000;
+static const int64_t ask_again_ms = 2000, weights_patience_ms = 20000, checkpoint_patience_ms = 8000;
 /* While the disk is busy with one that is complete. */
 static const int64_t look_again_ms = 20;
 /* What was damaged on the way, or by a power cut, is fetched once more. */
@@ -340,6 +340,7 @@ static status follow(server *s, size_t at)
     if (found != ERR_TIMEOUT) return settle(s, at, found);
     if (complete) return OK;
     if (is_pointless(s, t)) return end_transfer(s, at, MENDEL__FILE_FATE__FILE_LEFT);
+    int64_t patience_ms = t->checkpoint ? checkpoint_patience_ms : weights_patience_ms;
     if (!of || (t->blob && s->now_ms - t->heard_ms >= patience_ms)) {
         remove_transfer(s, at, false);
         return OK;

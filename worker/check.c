@@ -13,7 +13,7 @@
 #include "common/text.h"
 
 struct check {
-    char *data_yaml, *data_root, *hash, *hint, *fetched;
+    char *data_yaml, *data_root, *hash, *hint, *fetched, *own;
     bool inside;
     int event;
     atomic_bool done;
@@ -57,6 +57,7 @@ static void give_up(check *c)
     free(c->hash);
     free(c->hint);
     free(c->fetched);
+    free(c->own);
     free(c->words);
     free(c);
 }
@@ -137,10 +138,10 @@ static void try_file(const char *hash, char *path, char **found)
     else free(path);
 }
 
-/* What has been fetched becomes a file of the cache, if it is what was asked for. */
+/* What has been fetched becomes a file of the cache, or the asker's own, if it is what was asked for. */
 static void keep_fetched(const check *c)
 {
-    char here[FS_HASH_ROOM], *kept = kept_path(c->hash);
+    char here[FS_HASH_ROOM], *kept = *c->own ? text_copy(c->own) : kept_path(c->hash);
     bool right = kept && fs_hash_file(c->fetched, here) == OK && !strcmp(here, c->hash);
     if (right && !rename(c->fetched, kept)) {
         char *folder = path_folder(kept);
@@ -154,6 +155,7 @@ static void find_file(check *c)
 {
     if (*c->hint) try_file(c->hash, text_copy(c->hint), &c->found.file);
     if (*c->fetched) keep_fetched(c);
+    if (*c->own) try_file(c->hash, text_copy(c->own), &c->found.file);
     try_file(c->hash, kept_path(c->hash), &c->found.file);
 }
 
@@ -195,11 +197,13 @@ status check_start(const check_request *request, check **out)
     c->hash = text_copy(request->hash ? request->hash : "");
     c->hint = text_copy(request->hint ? request->hint : "");
     c->fetched = text_copy(request->fetched ? request->fetched : "");
+    c->own = text_copy(request->own ? request->own : "");
     c->inside = request->inside;
     c->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->owners = 2;
     status s = OK;
-    if (!c->data_yaml || !c->data_root || !c->hash || !c->hint || !c->fetched) s = FAIL(ERR_MEMORY, "out of memory");
+    if (!c->data_yaml || !c->data_root || !c->hash || !c->hint || !c->fetched || !c->own)
+        s = FAIL(ERR_MEMORY, "out of memory");
     else if (c->event < 0) s = FAIL(ERR_IO, "cannot make an event: %s", strerror(errno));
     if (s == OK) s = start_thread(c);
     if (s == OK) {

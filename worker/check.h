@@ -20,6 +20,7 @@ typedef struct check_request {
     const char *hash;      /* of a file that is needed: weights or a checkpoint; "": none */
     const char *hint;      /* where it may lie; "": nowhere but the cache */
     const char *fetched; /* where it has just been fetched to: moved into the cache if the hash agrees, else removed */
+    const char *own;     /* a path that it gets instead of one in the cache; "": none */
 } check_request;
 
 typedef struct check_findings {

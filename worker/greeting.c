@@ -125,7 +125,7 @@ static void want_weights(client *c)
     bool known = c->weights.hash && !strcmp(c->weights.hash, hash) && c->weights.state != NEED_FAILED;
     if (known || (!*hash && c->weights.state == NEED_NOTHING)) return;
     status s =
-        need_start(&c->weights, hash, c->local ? c->run->weights_path : "", spool_worker_id(c->spool), c->now_ms);
+        need_start(&c->weights, hash, c->local ? c->run->weights_path : "", NULL, spool_worker_id(c->spool), c->now_ms);
     if (s != OK) client_end(c, s);
 }
 

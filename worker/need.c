@@ -28,25 +28,33 @@ static void give_up(need *n)
 
 static status look(need *n, const char *hint, const char *fetched)
 {
-    check_request request = {.hash = n->hash, .hint = hint, .fetched = fetched};
+    check_request request = {.hash = n->hash, .hint = hint, .fetched = fetched, .own = n->own};
     n->state = NEED_CHECKING;
     return check_start(&request, &n->check);
 }
 
-status need_start(need *n, const char *hash, const char *hint, const char *worker_id, int64_t now_ms)
+static char *part_path(const need *n, const char *worker_id)
+{
+    text name = {0};
+    if (n->own) text_add(&name, "%s.part", n->own);
+    else text_add(&name, "%s.%s.part", n->hash, worker_id);
+    char *path = text_status(&name) != OK ? NULL : n->own ? text_copy(name.bytes) : check_cache_path(name.bytes);
+    text_free(&name);
+    return path;
+}
+
+status need_start(need *n, const char *hash, const char *hint, const char *own, const char *worker_id, int64_t now_ms)
 {
     wire_id as_digits;
-    text name = {0};
     need_clear(n);
     if (!*hash) return OK;
     TRY(wire_id_parse(hash, &as_digits)); /* it becomes part of a path: 32 hex digits and nothing else */
     n->hash = text_copy(hash);
-    text_add(&name, "%s.%s.part", hash, worker_id);
-    n->part = text_status(&name) == OK ? check_cache_path(name.bytes) : NULL;
-    text_free(&name);
+    n->own = own ? text_copy(own) : NULL;
+    n->part = n->hash && (n->own || !own) ? part_path(n, worker_id) : NULL;
     n->descriptor = -1;
     n->ask_ms = n->heard_ms = now_ms;
-    if (!n->hash || !n->part) return FAIL(ERR_MEMORY, "out of memory, or HOME is not set");
+    if (!n->part) return FAIL(ERR_MEMORY, "out of memory, or HOME is not set");
     return look(n, hint, NULL);
 }
 
@@ -116,7 +124,7 @@ bool need_take(need *n, const Mendel__Blob *piece, int64_t now_ms)
     status s = OK;
     if (!piece->bytes || (!piece->data.len && n->offset < piece->bytes))
         s = FAIL(ERR_NOT_FOUND, "the coordinator does not have the file %s", n->hash);
-    else if (piece->bytes > NEED_BYTES_MOST)
+    else if (piece->bytes > WIRE_FILE_MOST)
         s = FAIL(ERR_RANGE, "the coordinator has a file of %lld bytes, larger than any that is accepted",
                  (long long)piece->bytes);
     else if ((int64_t)piece->data.len > piece->bytes - n->offset)
@@ -130,9 +138,11 @@ void need_clear(need *n)
 {
     close_part(n, n->state == NEED_FETCHING);
     check_destroy(&n->check);
+    if (n->own) unlink(n->own);
     free(n->hash);
     free(n->path);
     free(n->words);
+    free(n->own);
     free(n->part);
     *n = (need){.descriptor = -1};
 }

@@ -22,6 +22,7 @@ typedef enum need_state {
 typedef struct need {
     need_state state;
     char *hash, *path, *words;
+    char *own;      /* its path once it is fetched; NULL: one in the cache */
     char *part;     /* where it is fetched to */
     int descriptor; /* of part */
     check *check;
@@ -30,11 +31,9 @@ typedef struct need {
     int64_t heard_ms; /* of the last piece, or the start */
 } need;
 
-/* No file is larger: weights of the largest models are a tenth of it. */
-#define NEED_BYTES_MOST ((int64_t)4 << 30)
-
-/* Look for a file. `hash` may be "": nothing is needed. `worker_id` keeps two workers' parts apart. */
-status need_start(need *n, const char *hash, const char *hint, const char *worker_id, int64_t now_ms);
+/* Look for a file. `hash` may be "": nothing is needed. One that has to be fetched goes into the cache, where `worker_id` keeps two
+ * workers' parts apart; with `own` (else NULL) it goes to that path, and lives as long as the need. */
+status need_start(need *n, const char *hash, const char *hint, const char *own, const char *worker_id, int64_t now_ms);
 /* Is the file there, or none needed? */
 bool need_met(const need *n);
 /* To be polled; -1: nothing. */

@@ -9,6 +9,7 @@
  *   checkpoints/    HASH.pt of trainings that were yielded: a Yield names it. Whoever goes on with one may find it here, if storage
  *                   is shared; gone when the coordinator has it, else after a week
  *   weights/        HASH.pt, trained: a Result names it. Gone with that
+ *   fetched/N.pt    what slot N goes on from, where the coordinator had to send it
  *   trials/slot-N/  what a trainer writes
  *
  * A delivery is on disk, folder included, before spool_put returns. Where the disk is full or broken it is kept in
@@ -78,6 +79,8 @@ status spool_keep(spool *s, spool_shelf shelf, const char *file, spool_file *out
 delivery *spool_find_file(spool *s, const wire_id *run, const char *hash);
 /* Of a delivery: has it a file? Then its size, and its path in *path unless that is NULL; the caller frees. */
 bool spool_file_of(const spool *s, const delivery *d, int64_t *bytes, char **path);
+/* fetched/N.pt; the caller frees; NULL without memory. */
+char *spool_fetched_path(const spool *s, int64_t slot);
 /* trials/slot-N, empty. The caller frees. */
 status spool_slot_folder(const spool *s, int64_t slot, char **folder);
 

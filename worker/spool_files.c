@@ -15,6 +15,7 @@
 /* Nobody goes on with a checkpoint that has waited for so long. */
 static const time_t checkpoint_keep_s = 7 * 86400;
 static const char *const shelves[] = {[SPOOL_CHECKPOINTS] = "checkpoints", [SPOOL_WEIGHTS] = "weights"};
+static const char fetched_folder[] = "fetched";
 /* A coordinator that takes weights more slowly than they are made goes without some of them. */
 enum { WEIGHTS_MOST = 32 };
 
@@ -74,6 +75,9 @@ void spool_clean_shelves(const spool *s)
 {
     clean_shelf(s, SPOOL_CHECKPOINTS);
     clean_shelf(s, SPOOL_WEIGHTS);
+    char *fetched = path_join(s->folder, fetched_folder);
+    if (fetched && fs_remove(fetched) != OK) log_warning("%s", status_message());
+    free(fetched);
 }
 
 void spool_remove_file(const spool *s, const delivery *of, bool handed_over)
@@ -123,6 +127,13 @@ status spool_keep(spool *s, spool_shelf shelf, const char *file, spool_file *out
     free(out->path);
     *out = (spool_file){0};
     return result;
+}
+
+char *spool_fetched_path(const spool *s, int64_t slot)
+{
+    text path = {0};
+    text_add(&path, "%s/%s/%lld.pt", s->folder, fetched_folder, (long long)slot);
+    return text_take(&path);
 }
 
 delivery *spool_find_file(spool *s, const wire_id *run, const char *hash)

@@ -127,6 +127,16 @@ static void begin(client *c, slot *s)
                                     : "");
 }
 
+/* Where the checkpoint may lie. A coordinator elsewhere can point at nothing but a checkpoint in some worker's spool. */
+static const char *resume_hint(const client *c, const Mendel__Candidate *given)
+{
+    text end = {0};
+    text_add(&end, "/checkpoints/%s.pt", given->resume_hash);
+    bool usable = c->local || (*given->resume_hash && text_ends_with(given->resume_path, text_string(&end)));
+    text_free(&end);
+    return usable ? given->resume_path : "";
+}
+
 void work_on_candidate(client *c, envelope **e)
 {
     const Mendel__Candidate *given = (*e)->candidate;
@@ -137,8 +147,12 @@ void work_on_candidate(client *c, envelope **e)
     *e = NULL;
     s->state = SLOT_WAITING;
     s->started_ms = c->now_ms;
-    if (need_start(&s->resume, given->resume_hash, c->local ? given->resume_path : "", spool_worker_id(c->spool),
-                   c->now_ms) != OK) {
+    char *own = spool_fetched_path(c->spool, s - c->slots);
+    status sought = own ? need_start(&s->resume, given->resume_hash, resume_hint(c, given), own,
+                                     spool_worker_id(c->spool), c->now_ms)
+                        : FAIL(ERR_MEMORY, "out of memory");
+    free(own);
+    if (sought != OK) {
         log_warning("candidate %lld starts anew: %s", (long long)s->token.candidate, status_message());
         need_clear(&s->resume);
     }

@@ -2,7 +2,7 @@
 # Who gets in over TCP, who does not, and that keys stay where they belong; with real processes that train for real.
 #
 #   tests/security/run.sh PROGRAM_FOLDER     (coordinator, worker, train, shapes, backend_cpu.so, tests/cluster/history,
-#                                             tests/tests/security/coordinator_test and flood_test)
+#                                             tests/tests/security/coordinator_test, files_test and flood_test)
 #
 # A line for each check; the output of what went wrong. Closes with "N passed, N failed" and fails when one did.
 [ $# -eq 1 ] || { echo "usage: $0 PROGRAM_FOLDER" >&2; exit 2; }
@@ -231,6 +231,9 @@ came_through() {
 }
 finish $meanwhile 120
 came_through coordinator_test
+start files_test.log "$programs/tests/tests/security/files_test"
+finish $started 120
+came_through files_test
 start flood_test.log "$programs/tests/tests/security/flood_test"
 finish $started 120
 came_through flood_test

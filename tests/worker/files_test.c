@@ -197,6 +197,80 @@ static void a_worker_stays_while_its_weights_are_fetched(void **state)
     assert_int_equal(stage_spooled(s), 0);
 }
 
+/* ---- checkpoints ---- */
+
+/* A candidate is in training when the worker is told to go. Its Yield, which names the fake's checkpoint. */
+static token yield(stage *s, int signal)
+{
+    char hash[FS_HASH_ROOM];
+    token t = stage_give(s, 1, FAKE_TRAIN);
+    expect_and_free(s, BODY(PROGRESS));
+    stage_signal(s, signal);
+    fs_hash_bytes(FAKE_CHECKPOINT, strlen(FAKE_CHECKPOINT), hash);
+    envelope *e = stage_expect_delivery(s, BODY(YIELD), t);
+    assert_string_equal(e->yield->checkpoint_hash, hash);
+    assert_int_equal(e->yield->checkpoint_bytes, strlen(FAKE_CHECKPOINT));
+    wire_free(&e);
+    return t;
+}
+
+static void a_checkpoint_is_handed_over_before_the_worker_leaves(void **state)
+{
+    stage *s = *state;
+    stage_start_here(s);
+    stage_greet(s);
+    token t = yield(s, SIGTERM);
+    stage_ack_file(s, t, WANTED);
+    expect_piece(s, FAKE_CHECKPOINT, 0);
+    stage_ack_file(s, t, TAKEN);
+    expect_and_free(s, BODY(GOODBYE));
+    assert_int_equal(stage_wait(s), 0);
+    assert_int_equal(stage_spooled(s), 0);
+    assert_int_equal(count_files(s, "checkpoints"), 0);
+}
+
+/* Somebody else may have been told where it is. */
+static void a_checkpoint_that_is_left_stays_in_the_spool(void **state)
+{
+    stage *s = *state;
+    stage_start_here(s);
+    stage_greet(s);
+    token t = yield(s, SIGUSR1);
+    stage_ack(s, t);
+    expect_and_free(s, BODY(GOODBYE));
+    assert_int_equal(stage_wait(s), 0);
+    assert_int_equal(stage_spooled(s), 0);
+    assert_int_equal(count_files(s, "checkpoints"), 1);
+}
+
+static void a_worker_leaves_in_its_grace_time_whoever_asks(void **state)
+{
+    stage *s = *state;
+    char hash[FS_HASH_ROOM];
+    stage_start(s, "--coordinator", s->endpoint, "--grace", "1", NULL);
+    stage_greet(s);
+    token t = yield(s, SIGTERM);
+    stage_ack_file(s, t, WANTED);
+    fs_hash_bytes(FAKE_CHECKPOINT, strlen(FAKE_CHECKPOINT), hash);
+    for (bool gone = false; !gone;) { /* a file without end */
+        ask_piece(s, hash, 0);
+        envelope *e = stage_hear(s, 50);
+        gone = e && e->body_case == BODY(GOODBYE);
+        wire_free(&e);
+    }
+    assert_int_equal(stage_wait(s), 0);
+    assert_int_equal(stage_spooled(s), 1);
+    stage_start_here(s); /* and says so when it is back */
+    stage_greet(s);
+    envelope *e = stage_expect_delivery(s, BODY(YIELD), t);
+    wire_free(&e);
+    stage_ack_file(s, t, WANTED);
+    expect_piece(s, FAKE_CHECKPOINT, 5);
+    stage_ack_file(s, t, TAKEN);
+    finish(s);
+    assert_int_equal(count_files(s, "checkpoints"), 0);
+}
+
 /* ---- what cannot be asked for ---- */
 
 static void nothing_but_what_is_named_can_be_fetched(void **state)
@@ -249,6 +323,9 @@ int main(int argc, char **argv)
         CASE(a_killed_worker_names_its_weights_again),
         CASE(a_new_coordinator_hears_of_weights_that_wait),
         CASE(a_worker_stays_while_its_weights_are_fetched),
+        CASE(a_checkpoint_is_handed_over_before_the_worker_leaves),
+        CASE(a_checkpoint_that_is_left_stays_in_the_spool),
+        CASE(a_worker_leaves_in_its_grace_time_whoever_asks),
         CASE(nothing_but_what_is_named_can_be_fetched),
         CASE(weights_that_have_vanished_are_given_up),
     };

@@ -150,34 +150,140 @@ static void paths_from_elsewhere_are_not_opened(void **state)
     free(f.root);
 }
 
-static void a_checkpoint_from_elsewhere_is_not_opened(void **state)
+/* A candidate that is to go on from a checkpoint. */
+static token give_from(stage *s, const char *path, const char *hash)
 {
-    stage *s = *state;
-    far f = listen_afar(s);
     Mendel__Candidate c = MENDEL__CANDIDATE__INIT;
     Mendel__Token name;
-    char *path = stage_path(s, "secret.pt"), hash[FS_HASH_ROOM];
+    token t = {1, 1, s->ids.epoch};
     metrics own = {0};
     bytes hyps;
-    stage_write(s, "secret.pt", "somebody else's checkpoint");
-    assert_int_equal(fs_hash_file(path, hash), OK);
     assert_int_equal(map_pack_metrics(&own, &hyps), OK);
-    start_afar(s, &f);
-    stage_greet(s);
     envelope *e = stage_expect(s, BODY(WORK_REQUEST));
-    token_write((token){1, 1, s->ids.epoch}, &name);
+    token_write(t, &name);
     c.slot = e->work_request->slot;
     c.number = e->work_request->number;
     c.token = &name;
     c.hyps = (ProtobufCBinaryData){hyps.count, hyps.data};
-    c.resume_path = path;
-    c.resume_hash = hash;
+    c.resume_path = (char *)path;
+    c.resume_hash = (char *)hash;
     stage_say(s, BODY(CANDIDATE), &c);
     wire_free(&e);
-    e = stage_expect(s, BODY(BLOB_ACK));
-    assert_string_equal(e->blob_ack->hash, hash);
-    wire_free(&e);
     bytes_free(&hyps);
+    return t;
+}
+
+static void expect_question(stage *s, const char *hash)
+{
+    envelope *e = stage_expect(s, BODY(BLOB_ACK));
+    assert_string_equal(e->blob_ack->hash, hash);
+    assert_int_equal(e->blob_ack->offset, 0);
+    wire_free(&e);
+}
+
+static void expect_resumed(stage *s, token t, bool resumed)
+{
+    envelope *e = stage_expect_delivery(s, BODY(RESULT), t);
+    assert_int_equal(e->result->record->resumed, resumed);
+    wire_free(&e);
+    stage_ack(s, t);
+}
+
+static void send_file(stage *s, const char *contents, const char *hash)
+{
+    Mendel__Blob b = MENDEL__BLOB__INIT;
+    b.hash = (char *)hash;
+    b.bytes = (int64_t)strlen(contents);
+    b.data = (ProtobufCBinaryData){strlen(contents), (uint8_t *)contents};
+    stage_say(s, BODY(BLOB), &b);
+}
+
+static void a_checkpoint_from_elsewhere_is_not_opened(void **state)
+{
+    stage *s = *state;
+    far f = listen_afar(s);
+    char *path = stage_path(s, "secret.pt"), hash[FS_HASH_ROOM];
+    stage_write(s, "secret.pt", "somebody else's checkpoint");
+    assert_int_equal(fs_hash_file(path, hash), OK);
+    start_afar(s, &f);
+    stage_greet(s);
+    give_from(s, path, hash);
+    expect_question(s, hash);
+    free(path);
+    free(f.root);
+}
+
+static void a_checkpoint_is_fetched_and_goes_with_its_training(void **state)
+{
+    static const char contents[] = "what another worker has saved";
+    stage *s = *state;
+    far f = listen_afar(s);
+    char hash[FS_HASH_ROOM];
+    fs_hash_bytes(contents, strlen(contents), hash);
+    start_afar(s, &f);
+    stage_greet(s);
+    token t = give_from(s, "", hash);
+    expect_question(s, hash);
+    send_file(s, contents, hash);
+    expect_resumed(s, t, true);
+    char *record = stage_read(s, "spool/trials/slot-0/started"), *kept = stage_read(s, "spool/fetched/0.pt");
+    assert_non_null(strstr(record, "spool/fetched/0.pt"));
+    finish(s);
+    free(kept); /* there or not, as it comes */
+    kept = stage_read(s, "spool/fetched/0.pt");
+    assert_null(kept);
+    char *cache = stage_path(s, "cache/mendel/weights");
+    fs_names names = {0};
+    if (fs_is_folder(cache)) assert_int_equal(fs_list(cache, &names), OK);
+    assert_int_equal(names.count, 0);
+    free(record);
+    free(cache);
+    free(f.root);
+}
+
+/* Two workers may share a file system that their coordinator does not have. */
+static void a_checkpoint_in_a_spool_is_found_where_storage_is_shared(void **state)
+{
+    stage *s = *state;
+    far f = listen_afar(s);
+    char name[128], *path, hash[FS_HASH_ROOM];
+    fs_hash_bytes("saved", 5, hash);
+    snprintf(name, sizeof name, "another/spool/checkpoints/%s.pt", hash);
+    stage_write(s, name, "saved");
+    path = stage_path(s, name);
+    start_afar(s, &f);
+    stage_greet(s);
+    token t = give_from(s, path, hash);
+    expect_resumed(s, t, true);
+    char *record = stage_read(s, "spool/trials/slot-0/started");
+    assert_non_null(strstr(record, path));
+    finish(s);
+    assert_true(fs_is_file(path)); /* it is not ours to remove */
+    free(record);
+    free(path);
+    free(f.root);
+}
+
+/* Of the right name, but not the file. */
+static void another_checkpoint_is_not_gone_on_from(void **state)
+{
+    stage *s = *state;
+    far f = listen_afar(s);
+    char name[128], *path, hash[FS_HASH_ROOM];
+    Mendel__Blob none = MENDEL__BLOB__INIT;
+    fs_hash_bytes("saved", 5, hash);
+    snprintf(name, sizeof name, "another/spool/checkpoints/%s.pt", hash);
+    stage_write(s, name, "saved by somebody else");
+    path = stage_path(s, name);
+    start_afar(s, &f);
+    stage_greet(s);
+    token t = give_from(s, path, hash);
+    expect_question(s, hash);
+    none.hash = hash; /* nor has the coordinator it */
+    stage_say(s, BODY(BLOB), &none);
+    stage_expect_print(s, "starts anew, since its checkpoint cannot be had");
+    expect_resumed(s, t, false);
+    finish(s);
     free(path);
     free(f.root);
 }
@@ -231,6 +337,9 @@ int main(int argc, char **argv)
         CASE(a_data_set_that_changes_later_is_checked_again),
         CASE(paths_from_elsewhere_are_not_opened),
         CASE(a_checkpoint_from_elsewhere_is_not_opened),
+        CASE(a_checkpoint_is_fetched_and_goes_with_its_training),
+        CASE(a_checkpoint_in_a_spool_is_found_where_storage_is_shared),
+        CASE(another_checkpoint_is_not_gone_on_from),
         CASE(a_file_larger_than_any_is_not_fetched),
         CASE(a_coordinator_has_no_say_in_the_command),
     };

@@ -212,8 +212,7 @@ void stage_hang_up(stage *s)
     s->router = NULL;
 }
 
-/* One message, or NULL when none comes in this time. */
-static envelope *receive(stage *s, int64_t for_ms)
+envelope *stage_hear(stage *s, int64_t for_ms)
 {
     zmq_pollitem_t item = {s->router, 0, ZMQ_POLLIN, 0};
     read_print(s);
@@ -240,7 +239,7 @@ envelope *stage_expect(stage *s, envelope_kind kind)
 {
     int64_t ends = clock_ms() + patience_ms;
     for (;;) {
-        envelope *e = receive(s, ends - clock_ms());
+        envelope *e = stage_hear(s, ends - clock_ms());
         if (e && e->body_case == kind) return e;
         if (!e && clock_ms() >= ends) {
             read_print(s);
@@ -254,7 +253,7 @@ void stage_expect_none(stage *s, envelope_kind kind, int64_t for_ms)
 {
     int64_t ends = clock_ms() + for_ms;
     while (clock_ms() < ends) {
-        envelope *e = receive(s, ends - clock_ms());
+        envelope *e = stage_hear(s, ends - clock_ms());
         if (e && e->body_case == kind)
             fail_msg("%s came; the worker says:\n%s", wire_kind_name(kind), s->print ? s->print : "");
         wire_free(&e);

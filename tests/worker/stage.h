@@ -59,6 +59,8 @@ bool stage_printed(stage *s, const char *words);
 /* ---- the coordinator ---- */
 void stage_listen(stage *s); /* bind */
 void stage_hang_up(stage *s);
+/* The next message, or NULL when none comes in this time. */
+envelope *stage_hear(stage *s, int64_t for_ms);
 /* The next message of this kind; others are left out. The caller frees it with wire_free. */
 envelope *stage_expect(stage *s, envelope_kind kind);
 void stage_expect_none(stage *s, envelope_kind kind, int64_t for_ms);
