@@ -130,6 +130,7 @@ static dashboard_state state_of(server *s)
     d.base_fitness = c.base_fitness;
     d.seconds_left = pace_seconds_left(&s->pace, c.generations, (size_t)c.leased, s->now_ms);
     d.refused_messages = s->refused_messages;
+    d.commits = store_commits(s->run->store);
     return d;
 }
 

@@ -122,12 +122,18 @@ status store_commit(store *s)
         return result;
     }
     s->dirty = false;
+    s->commits++;
     FAULT("coordinator has committed");
     if (s->log_pages >= s->sweep_pages) {
         store_checkpoint(s);
         s->sweep_pages = s->log_pages + STORE_SWEEP_PAGES; /* where it could not be done, not again at once */
     }
     return OK;
+}
+
+int64_t store_commits(const store *s)
+{
+    return s->commits;
 }
 
 bool store_dirty(const store *s)

@@ -36,6 +36,8 @@ bool store_exists(const char *run_folder);
 /* Put what was written since the last commit on the disk. ERR_NO_SPACE: nothing of it is there, try again later. ERR_IO: a failed
  * write or fsync; nobody knows what the disk holds, so the process must end. Nothing written: OK at once, no fsync. */
 status store_commit(store *s);
+/* How many commits this process has put on the disk. */
+int64_t store_commits(const store *s);
 /* Forget what was written since the last commit. */
 void store_rollback(store *s);
 /* Anything waiting for a commit? */

@@ -57,6 +57,7 @@ struct store {
     bool reading;    /* opened for reading only */
     bool dirty;      /* a transaction is open */
     status doomed;   /* a write of the open transaction failed: it can only be rolled back */
+    int64_t commits;
     int log_pages;   /* in the log, as of the last commit */
     int sweep_pages; /* when the log has so many pages a commit is followed by a checkpoint */
     sqlite3_stmt *kept[STORE_SQL_COUNT];

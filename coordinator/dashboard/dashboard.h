@@ -68,7 +68,7 @@ typedef struct dashboard_state {
     int64_t best;                      /* candidate, imported rows below 0; 0: none yet */
     double best_fitness, base_fitness; /* NAN: none; the second of candidate 1 */
     double seconds_left;               /* NAN: not known */
-    int64_t refused_messages;
+    int64_t refused_messages, commits;
     const dashboard_worker *workers;
     size_t worker_count;
 } dashboard_state;

@@ -88,6 +88,8 @@ static void add_run(text *out, const dashboard_state *s)
         add_one(out, "mendel_left_seconds", "gauge", "About how long the run still takes.", s->seconds_left);
     add_one(out, "mendel_refused_messages_total", "counter", "Messages that were none of the protocol's.",
             (double)s->refused_messages);
+    add_one(out, "mendel_commits_total", "counter", "Commits to the disk, an fdatasync each, since this start.",
+            (double)s->commits);
 }
 
 static void add_attempts(text *out, const history *h)

@@ -10,25 +10,34 @@
 #include "common/clock.h"
 #include "common/hyp.h"
 #include "common/rng.h"
+#include "proto/access.h"
 #include "proto/wire.h"
 
 /* How long a coordinator may be silent. */
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 60000 };
+
+typedef struct place { /* one slot of a guest */
+    uint64_t number;   /* of its last WorkRequest */
+    token token;       /* that it works on; candidate 0: none */
+    double asked;      /* when it asked, or delivered */
+    double due;        /* when its result is to be delivered; 0: not now */
+} place;
 
 typedef struct guest {
     void *socket;
     wire_ids ids;
     char worker[WIRE_ID_ROOM];
     bool welcome;
-    uint64_t number; /* of its last WorkRequest */
-    double asked;    /* when that, or its last Result, was sent */
+    place *places; /* `slots` of them */
 } guest;
 
 struct guests {
+    guests_options o;
+    access_file access;
     void *context;
     guest *items;
     zmq_pollitem_t *polled;
-    int count, welcome;
+    int welcome;
     bool working; /* ask for more */
     guests_times *times;
 };
@@ -47,7 +56,7 @@ static status say(guest *g, envelope_kind kind, void *body)
 }
 
 /* The data set is the coordinator's own: its digests go back to it. */
-static status say_hello(guest *g, const Mendel__Welcome *told)
+static status say_hello(const guests *all, guest *g, const Mendel__Welcome *told)
 {
     Mendel__Hello hello = MENDEL__HELLO__INIT;
     Mendel__Device device = MENDEL__DEVICE__INIT;
@@ -63,7 +72,7 @@ static status say_hello(guest *g, const Mendel__Welcome *told)
     hello.host = (char *)"bench";
     hello.pid = getpid();
     hello.device = &device;
-    hello.slots = 1;
+    hello.slots = all->o.slots;
     if (told) {
         hello.data = told->data;
         hello.n_data = told->n_data;
@@ -71,37 +80,45 @@ static status say_hello(guest *g, const Mendel__Welcome *told)
     return say(g, MENDEL__ENVELOPE__BODY_HELLO, &hello);
 }
 
-static status ask_for_work(guest *g)
+static status ask_for_work(guest *g, int slot)
 {
     Mendel__WorkRequest request = MENDEL__WORK_REQUEST__INIT;
-    request.number = ++g->number;
-    g->asked = clock_seconds();
+    request.slot = slot;
+    request.number = ++g->places[slot].number;
+    g->places[slot].asked = clock_seconds();
     return say(g, MENDEL__ENVELOPE__BODY_WORK_REQUEST, &request);
 }
 
-static status deliver(guest *g, Mendel__Token *token)
+static status accept_candidate(guest *g, Mendel__Token *name)
 {
     Mendel__Accepted accepted = MENDEL__ACCEPTED__INIT;
-    Mendel__Result result = MENDEL__RESULT__INIT;
-    Mendel__Record record = MENDEL__RECORD__INIT;
-    double numbers[RESULT_COUNT];
-    keyed_rng r;
-    accepted.token = token;
+    accepted.token = name;
     accepted.device = (char *)"cpu";
     accepted.precision = (char *)"fp32";
     accepted.threads = 1;
-    TRY(say(g, MENDEL__ENVELOPE__BODY_ACCEPTED, &accepted));
-    keyed_seed(&r, (uint64_t)token->candidate, 0, 0);
+    return say(g, MENDEL__ENVELOPE__BODY_ACCEPTED, &accepted);
+}
+
+static status deliver(guest *g, place *at)
+{
+    Mendel__Result result = MENDEL__RESULT__INIT;
+    Mendel__Record record = MENDEL__RECORD__INIT;
+    Mendel__Token name;
+    double numbers[RESULT_COUNT];
+    keyed_rng r;
+    token_write(at->token, &name);
+    keyed_seed(&r, (uint64_t)at->token.candidate, 0, 0);
     for (int i = 0; i < RESULT_COUNT; i++) numbers[i] = keyed_random(&r);
     record.device = record.precision = (char *)"";
     record.version = (char *)MENDEL_VERSION;
     record.host = (char *)"bench";
-    result.token = token;
+    result.token = &name;
     result.results = numbers;
     result.n_results = RESULT_COUNT;
     result.epoch = 1;
     result.record = &record;
-    g->asked = clock_seconds();
+    at->due = 0;
+    at->asked = clock_seconds();
     return say(g, MENDEL__ENVELOPE__BODY_RESULT, &result);
 }
 
@@ -118,27 +135,45 @@ static status on_welcome(guests *all, guest *g, const envelope *e)
 {
     if (!g->ids.has_run && !wire_id_read(&e->run, &g->ids.run)) return FAIL(ERR_PROTOCOL, "a Welcome without a run");
     g->ids.has_run = true;
-    if (e->welcome->check) return say_hello(g, e->welcome);
+    if (e->welcome->check) return say_hello(all, g, e->welcome);
     all->welcome += !g->welcome;
     g->welcome = true;
     return OK;
 }
 
+static status on_candidate(guests *all, guest *g, const Mendel__Candidate *c)
+{
+    if (c->slot >= all->o.slots) return FAIL(ERR_PROTOCOL, "a candidate for slot %lld", (long long)c->slot);
+    place *at = &g->places[c->slot];
+    double now = clock_seconds();
+    TRY(keep_time(&all->times->lease, &all->times->lease_count, &all->times->lease_room, now - at->asked));
+    at->token = token_read(c->token);
+    at->due = now + all->o.trial_s;
+    TRY(accept_candidate(g, c->token));
+    return all->o.trial_s > 0 ? OK : deliver(g, at);
+}
+
+static status on_ack(guests *all, guest *g, const Mendel__ResultAck *ack)
+{
+    token t = token_read(ack->token);
+    int slot = 0;
+    while (slot < all->o.slots && !token_equal(g->places[slot].token, t)) slot++;
+    if (slot == all->o.slots) return OK;
+    double waited = clock_seconds() - g->places[slot].asked;
+    TRY(keep_time(&all->times->deliver, &all->times->deliver_count, &all->times->deliver_room, waited));
+    g->places[slot].token = (token){0};
+    return all->working ? ask_for_work(g, slot) : OK;
+}
+
 static status on_message(guests *all, guest *g, const envelope *e)
 {
-    guests_times *t = all->times;
-    double waited = clock_seconds() - g->asked;
     switch (e->body_case) {
     case MENDEL__ENVELOPE__BODY_WELCOME: return on_welcome(all, g, e);
     case MENDEL__ENVELOPE__BODY_REFUSED: return FAIL(ERR_REFUSED, "the coordinator refuses: %s", e->refused->detail);
     case MENDEL__ENVELOPE__BODY_NO_WORK:
         return FAIL(ERR_STOPPED, "the coordinator has no work: %s", e->no_work->detail);
-    case MENDEL__ENVELOPE__BODY_CANDIDATE:
-        TRY(keep_time(&t->lease, &t->lease_count, &t->lease_room, waited));
-        return deliver(g, e->candidate->token);
-    case MENDEL__ENVELOPE__BODY_RESULT_ACK:
-        TRY(keep_time(&t->deliver, &t->deliver_count, &t->deliver_room, waited));
-        return all->working ? ask_for_work(g) : OK;
+    case MENDEL__ENVELOPE__BODY_CANDIDATE: return on_candidate(all, g, e->candidate);
+    case MENDEL__ENVELOPE__BODY_RESULT_ACK: return on_ack(all, g, e->result_ack);
     default: return OK;
     }
 }
@@ -164,9 +199,9 @@ static status hear_one(guests *all, guest *g)
 /* Whatever has come, after waiting for something to come. */
 static status hear(guests *all, int64_t wait_ms)
 {
-    if (zmq_poll(all->polled, all->count, (long)wait_ms) < 0 && errno != EINTR)
+    if (zmq_poll(all->polled, all->o.count, (long)wait_ms) < 0 && errno != EINTR)
         return FAIL(ERR_IO, "cannot wait for messages: %s", zmq_strerror(errno));
-    for (int i = 0; i < all->count; i++) {
+    for (int i = 0; i < all->o.count; i++) {
         status s = all->polled[i].revents ? OK : ERR_TIMEOUT;
         while (s == OK) s = hear_one(all, &all->items[i]);
         if (s != ERR_TIMEOUT) return s;
@@ -176,10 +211,20 @@ static status hear(guests *all, int64_t wait_ms)
 
 /* ---- from the beginning to the end ---- */
 
-static status connect_one(guests *all, guest *g, const char *endpoint)
+/* CURVE, with the pair of the access file. */
+static void use_keys(const access_file *a, void *socket)
+{
+    zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, a->server, strlen(a->server));
+    zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, a->public_key, strlen(a->public_key));
+    zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, a->secret_key, strlen(a->secret_key));
+}
+
+static status connect_one(guests *all, guest *g)
 {
     int none = 0;
     wire_id id;
+    const char *endpoint = all->o.access ? all->access.addresses.names[0] : all->o.endpoint;
+    TRY(array_new(&g->places, (size_t)all->o.slots));
     g->socket = zmq_socket(all->context, ZMQ_DEALER);
     if (!g->socket) return FAIL(ERR_IO, "cannot make a socket: %s", zmq_strerror(errno));
     TRY(wire_id_make(&id));
@@ -187,35 +232,45 @@ static status connect_one(guests *all, guest *g, const char *endpoint)
     wire_id_text(&id, g->worker);
     zmq_setsockopt(g->socket, ZMQ_ROUTING_ID, g->worker, strlen(g->worker));
     zmq_setsockopt(g->socket, ZMQ_LINGER, &none, sizeof none);
+    if (all->o.access) use_keys(&all->access, g->socket);
     if (zmq_connect(g->socket, endpoint))
         return FAIL(ERR_IO, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
-    return say_hello(g, NULL);
+    return say_hello(all, g, NULL);
 }
 
-static status be_welcome(guests *all, const char *endpoint)
+static status be_welcome(guests *all)
 {
-    TRY(array_new(&all->items, (size_t)all->count));
-    TRY(array_new(&all->polled, (size_t)all->count));
-    for (int i = 0; i < all->count; i++) {
-        TRY(connect_one(all, &all->items[i], endpoint));
+    TRY(array_new(&all->items, (size_t)all->o.count));
+    TRY(array_new(&all->polled, (size_t)all->o.count));
+    for (int i = 0; i < all->o.count; i++) {
+        TRY(connect_one(all, &all->items[i]));
         all->polled[i] = (zmq_pollitem_t){all->items[i].socket, 0, ZMQ_POLLIN, 0};
     }
-    for (int64_t end = clock_ms() + PATIENCE_MS; all->welcome < all->count;) {
+    for (int64_t end = clock_ms() + PATIENCE_MS; all->welcome < all->o.count;) {
         TRY(hear(all, 100));
-        if (clock_ms() > end)
-            return FAIL(ERR_TIMEOUT, "only %d of %d workers are welcome at %s", all->welcome, all->count, endpoint);
+        if (clock_ms() > end) return FAIL(ERR_TIMEOUT, "only %d of %d workers are welcome", all->welcome, all->o.count);
     }
     return OK;
 }
 
-status guests_create(const char *endpoint, int count, guests **out)
+/* A socket each, and some for the library itself. */
+static status open_context(guests *all)
+{
+    all->context = zmq_ctx_new();
+    if (!all->context) return FAIL(ERR_MEMORY, "out of memory");
+    zmq_ctx_set(all->context, ZMQ_MAX_SOCKETS, all->o.count + 16);
+    return OK;
+}
+
+status guests_create(const guests_options *o, guests **out)
 {
     guests *all;
     *out = NULL;
     TRY(array_new(&all, 1));
-    all->count = count;
-    all->context = zmq_ctx_new();
-    status s = all->context ? be_welcome(all, endpoint) : FAIL(ERR_MEMORY, "out of memory");
+    all->o = *o;
+    status s = o->access ? access_read(o->access, &all->access) : OK;
+    if (s == OK) s = open_context(all);
+    if (s == OK) s = be_welcome(all);
     if (s == OK) *out = all;
     else guests_destroy(&all);
     return s;
@@ -225,26 +280,56 @@ void guests_destroy(guests **g)
 {
     guests *all = *g;
     if (!all) return;
-    for (int i = 0; all->items && i < all->count; i++)
+    for (int i = 0; all->items && i < all->o.count; i++) {
         if (all->items[i].socket) zmq_close(all->items[i].socket);
+        free(all->items[i].places);
+    }
     if (all->context) zmq_ctx_term(all->context);
+    access_free(&all->access);
     free(all->items);
     free(all->polled);
     free(all);
     *g = NULL;
 }
 
+/* Results whose time has come. *wait_ms: until the next one, at most what it is. */
+static status deliver_due(guests *all, int64_t *wait_ms)
+{
+    double now = clock_seconds();
+    for (int i = 0; all->o.trial_s > 0 && i < all->o.count; i++)
+        for (int slot = 0; slot < all->o.slots; slot++) {
+            place *at = &all->items[i].places[slot];
+            if (!at->due) continue;
+            if (at->due <= now) TRY(deliver(&all->items[i], at));
+            else if (1e3 * (at->due - now) < (double)*wait_ms) *wait_ms = (int64_t)(1e3 * (at->due - now)) + 1;
+        }
+    return OK;
+}
+
+/* All of them, spread over one trial: workers do not come in step. */
+static status begin(guests *all)
+{
+    int64_t pause_ms = (int64_t)(1e3 * all->o.trial_s / all->o.count);
+    for (int i = 0; i < all->o.count; i++)
+        for (int slot = 0; slot < all->o.slots; slot++) {
+            TRY(ask_for_work(&all->items[i], slot));
+            if (pause_ms) clock_sleep_ms(pause_ms);
+        }
+    return OK;
+}
+
 status guests_work(guests *g, double seconds, guests_times *out)
 {
-    double started = clock_seconds(), heard = started;
     *out = (guests_times){0};
     g->times = out;
     g->working = true;
-    status s = OK;
-    for (int i = 0; s == OK && i < g->count; i++) s = ask_for_work(&g->items[i]);
+    status s = begin(g);
+    double started = clock_seconds(), heard = started;
     while (s == OK && clock_seconds() < started + seconds) {
         size_t before = out->deliver_count;
-        s = hear(g, 100);
+        int64_t wait_ms = 100;
+        s = deliver_due(g, &wait_ms);
+        if (s == OK) s = hear(g, wait_ms);
         if (out->deliver_count > before) heard = clock_seconds();
         else if (s == OK && clock_seconds() > heard + PATIENCE_MS / 1000)
             s = FAIL(ERR_TIMEOUT, "the coordinator does not answer");

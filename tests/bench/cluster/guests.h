@@ -17,8 +17,15 @@ typedef struct guests_times {
     double seconds; /* that they worked */
 } guests_times;
 
-/* `count` workers, welcome at the coordinator of this endpoint. ERR_REFUSED, ERR_TIMEOUT, ERR_IO. */
-status guests_create(const char *endpoint, int count, guests **out);
+typedef struct guests_options {
+    const char *endpoint; /* NULL: that of the access file */
+    const char *access;   /* NULL: without keys */
+    int count, slots;     /* workers, and how many candidates each has at once */
+    double trial_s;       /* between a candidate and its result */
+} guests_options;
+
+/* Workers, welcome at the coordinator. ERR_REFUSED, ERR_TIMEOUT, ERR_IO. */
+status guests_create(const guests_options *o, guests **out);
 void guests_destroy(guests **g);
 
 /* Work for about so long. ERR_STOPPED when the coordinator has no work. */
