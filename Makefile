@@ -48,7 +48,7 @@ SHAPES_DIRS      = examples/shapes
 # ---- what Debian has to bring: see README; CUDA is looked for, never installed ----
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
            libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
-           libcmocka-dev fonts-dejavu-core procps
+           libcurl4-openssl-dev libcmocka-dev fonts-dejavu-core procps
 DEPS_ALL = $(DEPS) clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
@@ -72,7 +72,7 @@ COMMON_LIBS      = -lyaml -lxxhash -lm
 PROTO_LIBS       = -lprotobuf-c -lmsgpackc
 COORDINATOR_LIBS = -lczmq -lzmq -lsqlite3 -lcairo -lmicrohttpd $(PROTO_LIBS) $(COMMON_LIBS)
 WORKER_LIBS      = -lczmq -lzmq $(PROTO_LIBS) $(COMMON_LIBS)
-TRAIN_LIBS       = -lturbojpeg -lpng -lcairo -lzip -ldl $(PROTO_LIBS) $(COMMON_LIBS)
+TRAIN_LIBS       = -lturbojpeg -lpng -lcairo -lzip -lcurl -ldl $(PROTO_LIBS) $(COMMON_LIBS)
 SHAPES_LIBS      = -lturbojpeg $(COMMON_LIBS)
 CPU_LIBS         = -ldnnl -lgomp -lm
 

@@ -432,6 +432,13 @@ static void trouble_with_the_data_is_called_so(void **state)
     order *o = new_order("data");
     replace(&o->start.data_root, "/nonexistent");
     expect_failure(o, 0, REASON_DATA, "images/train");
+    char *mark = path_join(work_folder, "mark"), script[512]; /* what a data yaml says is not run here */
+    snprintf(script, sizeof script, "train: images/train\nval: none\nnc: 1\nnames: [a]\ndownload: touch %s\n", mark);
+    o = new_order("data");
+    replace(&o->start.data, script);
+    expect_failure(o, 0, REASON_DATA, "none");
+    assert_false(fs_exists(mark));
+    free(mark);
     o = new_order("data");
     replace(&o->start.data, "train: images/train\nval: images/val\nnc: 2\nnames: [disc, square]\n");
     expect_failure(o, 0, REASON_DATA, "class");

@@ -177,6 +177,16 @@ check "--man is a man page" man
 check "--version names the version" version
 check "--probe describes the device" probe
 
+# ---- what is not here ----
+
+printf 'train: made/images/train\nval: made/images/val\nnc: 3\nnames: [disc, square, triangle]\ndownload: cp -r data made\n' >script.yaml
+refuse "a data set's download script needs a word" "run only with --allow-download-script: cp -r data made" --data script.yaml
+check "... and was not run" [ ! -e made ]
+check "with --allow-download-script it is run" train --logdir fetched --data script.yaml --allow-download-script --epochs 1
+check "... and what it brought is trained on" grep -q '^train: 48 images' output
+refuse "weights that cannot be downloaded" "Without a network" --cfg '' --weights yolov5s.pt --weights-url http://127.0.0.1:1
+check "... leave nothing behind" [ -z "$(ls | grep yolov5s)" ]
+
 # ---- the same again ----
 
 same() { cmp "$1/exp0/results.txt" "$2/exp0/results.txt"; }

@@ -9,6 +9,7 @@
 #include "common/text.h"
 #include "worker/train/candidate.h"
 #include "worker/train/evaluate.h"
+#include "worker/train/obtain.h"
 #include "worker/train/resume.h"
 #include "worker/train/run_folder.h"
 #include "worker/train/terminal.h"
@@ -28,7 +29,8 @@ typedef struct program_options {
     double min_score, max_iou;
     int_list classes;
     char *save_dir;
-    bool verbose, merge, agnostic, probe, version, help, man;
+    bool verbose, merge, agnostic, scripts, probe, version, help, man;
+    char *weights_url;
     int64_t candidate;
 } program_options;
 
@@ -48,6 +50,10 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
     ROW(program_options, classes, INTS, "classes", "", "-1", -1, 1e5, "CLASS...", "evaluation: boxes of these only")   \
     ROW(program_options, save_dir, STRING, "save-dir", "", "runs/test", 0, 0, "FOLDER",                                \
         "evaluation: where pictures go")                                                                               \
+    ROW(program_options, weights_url, STRING, "weights-url", "", "", 0, 0, "URL",                                      \
+        "mirror that missing official weights come from; by default MENDEL_WEIGHTS_URL, else their release")           \
+    ROW(program_options, scripts, FLAG, "allow-download-script", "", "", 0, 0, "",                                     \
+        "run the script that a data yaml gives under 'download' when its pictures are missing")                        \
     ROW(program_options, probe, FLAG, "probe", "", "", 0, 0, "", "print the device and what it can do, and leave")     \
     ROW(program_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                   \
     ROW(program_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                              \
@@ -85,12 +91,21 @@ static status print_probe(const train_options *o)
     return OK;
 }
 
+/* Options made complete, files found or downloaded, the data yaml read. */
+static status find_everything(program *p, data_yaml *data)
+{
+    const char *url = *p->own.weights_url ? p->own.weights_url : obtain_weights_url();
+    TRY(train_options_complete(&p->train, p->given));
+    TRY(obtain_weights(p->train.weights, url));
+    TRY(train_options_find_files(&p->train));
+    TRY(obtain_data(p->train.data, p->own.scripts));
+    return data_yaml_read(p->train.data, data);
+}
+
 static status evaluate_task(program *p)
 {
     data_yaml data;
-    TRY(train_options_complete(&p->train, p->given));
-    TRY(train_options_find_files(&p->train));
-    TRY(data_yaml_read(p->train.data, &data));
+    TRY(find_everything(p, &data));
     evaluate_options o = {.train = &p->train, .data = &data, .min_score = p->own.min_score, .max_iou = p->own.max_iou};
     o.split = p->own.task == TASK_TEST ? DATA_TEST : DATA_VAL;
     o.merge = p->own.merge;
@@ -161,13 +176,11 @@ static status prepare_resume(job *j)
     return s;
 }
 
-static status prepare(job *j, const bool *given)
+static status prepare(job *j, program *p)
 {
     if (*j->o->resume) TRY(prepare_resume(j));
-    TRY(train_options_complete(j->o, given));
-    TRY(train_options_find_files(j->o));
+    TRY(find_everything(p, &j->data));
     TRY(train_options_hyps(j->o, j->hyps));
-    TRY(data_yaml_read(j->o->data, &j->data));
     if (*j->o->cfg) {
         size_t length;
         TRY(fs_read(j->o->cfg, 1 << 20, &j->model_yaml, &length));
@@ -219,7 +232,7 @@ static status train_task(program *p)
 {
     job j = {.o = &p->train};
     TRY(signals_start());
-    status s = prepare(&j, p->given);
+    status s = prepare(&j, p);
     if (s == OK) s = run_job(&j);
     data_yaml_free(&j.data);
     free(j.folder);
