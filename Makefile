@@ -173,7 +173,7 @@ $(eval $(call unit_rules,$(CPU_DIRS),$(CPU) $(TRAIN) $(call objects,$(wildcard t
 # `train` as a process; what the script runs besides is a program of the same kind.
 TRAIN_TESTS = $(call tests,tests/train)
 $(eval $(call unit_rules,tests/train,$(PROTO) $(COMMON),$(PROTO_LIBS) $(COMMON_LIBS)))
-check-train: $(TRAIN_TESTS) $(BUILD)/train $(BUILD)/shapes $(BUILD)/backend_cpu.so
+check-train: $(TRAIN_TESTS) $(BUILD)/train $(BUILD)/shapes $(BUILD)/backend_cpu.so $(BUILD)/coordinator $(BUILD)/worker
 	@tests/run.sh "tests/train/run.sh $(BUILD)"
 
 # `worker` as a process, with a coordinator that follows a script and trainers that misbehave.

@@ -339,6 +339,19 @@ else
     echo "skipped: needs mount"
 fi
 
+# ---- evolution ----
+
+if [ -x "$programs/coordinator" ] && [ -x "$programs/worker" ]; then
+    export XDG_STATE_HOME="$folder/state"
+    check "--evolve evolves" train --evolve 2 --name two --epochs 1
+    check "... so many candidates" [ "$(lines runs/evolve_two/evolve.txt)" = 2 ]
+    check "... of the options that were given" grep -q 'train with the best:' output
+    train --evolve --resume
+    check "--evolve and --resume do not go together" grep -q '^error: --evolve and --resume' output
+else
+    echo "skipped: needs coordinator and worker"
+fi
+
 # ---- candidates ----
 
 if "$programs/tests/tests/train/candidate_test" "$programs/train" "$folder/data" tiny.yaml >output 2>&1; then

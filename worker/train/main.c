@@ -9,6 +9,7 @@
 #include "common/text.h"
 #include "worker/train/candidate.h"
 #include "worker/train/evaluate.h"
+#include "worker/train/evolve.h"
 #include "worker/train/obtain.h"
 #include "worker/train/resume.h"
 #include "worker/train/run_folder.h"
@@ -19,6 +20,7 @@ static const char usage[] = "train --data DATA.yaml --cfg MODEL.yaml [options]\n
                             "       train --data DATA.yaml --weights FILE.pt [options]\n"
                             "       train --resume [LAST.pt]\n"
                             "       train --task val --data DATA.yaml --weights FILE.pt";
+                            "       train --evolve [N] --data DATA.yaml --cfg MODEL.yaml [options]\n"
 static const char about[] = "Train a YOLOv5-style object detector, or go on with a training, or evaluate one.\n"
                             "Results go to runs/expN: weights/last.pt, weights/best.pt, results.txt, hyp.yaml, "
                             "opt.yaml, plots and pictures, events "
@@ -30,7 +32,7 @@ typedef struct program_options {
     int_list classes;
     char *save_dir;
     bool verbose, merge, agnostic, scripts, probe, version, help, man;
-    char *weights_url;
+    char *weights_url, *evolve;
     int64_t candidate;
 } program_options;
 
@@ -51,6 +53,8 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
     ROW(program_options, save_dir, STRING, "save-dir", "", "runs/test", 0, 0, "FOLDER",                                \
         "evaluation: where pictures go")                                                                               \
     ROW(program_options, weights_url, STRING, "weights-url", "", "", 0, 0, "URL",                                      \
+    ROW(program_options, evolve, MAYBE, "evolve", "", "false", 0, 0, "N",                                              \
+        "evolve the hyperparameters: start the coordinator with these options, for N candidates, and a local worker")  \
         "mirror that missing official weights come from; by default MENDEL_WEIGHTS_URL, else their release")           \
     ROW(program_options, scripts, FLAG, "allow-download-script", "", "", 0, 0, "",                                     \
         "run the script that a data yaml gives under 'download' when its pictures are missing")                        \
@@ -241,6 +245,14 @@ static status train_task(program *p)
     return s;
 }
 
+static status evolve_task(program *p)
+{
+    data_yaml data;
+    TRY(find_everything(p, &data)); /* a coordinator downloads nothing */
+    data_yaml_free(&data);
+    return evolve_run(&p->train, p->given, p->own.evolve);
+}
+
 /* ---- the program ---- */
 
 static status choose(program *p)
@@ -252,6 +264,7 @@ static status choose(program *p)
     else if (p->own.probe) return print_probe(&p->train);
     else if (p->own.candidate >= 0) return candidate_run((int)p->own.candidate, p->train.device, p->train.threads);
     else if (p->own.task != TASK_TRAIN) return evaluate_task(p);
+    else if (*p->own.evolve) return evolve_task(p);
     else return train_task(p);
     return OK;
 }
