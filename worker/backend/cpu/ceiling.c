@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "worker/backend/cpu/conv.h"
+#include "worker/backend/cpu/winograd.h"
 
 /* What one measurement is of: a pass in a layout. */
 typedef struct trial {
@@ -13,9 +14,8 @@ typedef struct trial {
     dnnl_dims_t x, y, w;
     dnnl_data_type_t type;
     dnnl_format_tag_t tag;
+    dnnl_alg_kind_t way;
 } trial;
-
-typedef enum pass { PASS_FORWARD, PASS_DATA, PASS_WEIGHTS } pass;
 
 /* Memory filled with small values that are not all alike. */
 static status make_memory(const trial *t, const dnnl_memory_desc_t *m, dnnl_memory_t *out, void **memory)
@@ -28,7 +28,7 @@ static status make_memory(const trial *t, const dnnl_memory_desc_t *m, dnnl_memo
     return dnnl_check(dnnl_memory_create(out, m, t->d->engine, *memory), "make memory");
 }
 
-static status describe(const trial *t, pass which, dnnl_convolution_desc_t *out)
+static status describe(const trial *t, conv_pass which, dnnl_convolution_desc_t *out)
 {
     dnnl_memory_desc_t x, y, w;
     const conv_parameters *p = t->p;
@@ -40,15 +40,14 @@ static status describe(const trial *t, pass which, dnnl_convolution_desc_t *out)
     if (p->groups == 1)
         TRY_DNNL(dnnl_memory_desc_init_by_tag(&w, 4, t->w, weights, dnnl_format_tag_any), "describe weights");
     else TRY_DNNL(dnnl_memory_desc_init_by_tag(&w, 5, grouped, weights, dnnl_format_tag_any), "describe weights");
-    dnnl_alg_kind_t direct = dnnl_convolution_direct;
     if (which == PASS_FORWARD)
-        return dnnl_check(dnnl_convolution_forward_desc_init(out, dnnl_forward_training, direct, &x, &w, NULL, &y,
+        return dnnl_check(dnnl_convolution_forward_desc_init(out, dnnl_forward_training, t->way, &x, &w, NULL, &y,
                                                              strides, pads, pads),
                           "describe a convolution");
     if (which == PASS_DATA)
-        return dnnl_check(dnnl_convolution_backward_data_desc_init(out, direct, &x, &w, &y, strides, pads, pads),
+        return dnnl_check(dnnl_convolution_backward_data_desc_init(out, t->way, &x, &w, &y, strides, pads, pads),
                           "describe a gradient");
-    return dnnl_check(dnnl_convolution_backward_weights_desc_init(out, direct, &x, &w, NULL, &y, strides, pads, pads),
+    return dnnl_check(dnnl_convolution_backward_weights_desc_init(out, t->way, &x, &w, NULL, &y, strides, pads, pads),
                       "describe a gradient");
 }
 
@@ -56,7 +55,7 @@ static status describe(const trial *t, pass which, dnnl_convolution_desc_t *out)
 enum { TIMES_LEAST = 3, TIMES_MOST = 20 };
 static const double seconds_enough = 0.02;
 
-static status time_primitive(const trial *t, pass which, dnnl_primitive_desc_t description, double *best)
+static status time_primitive(const trial *t, conv_pass which, dnnl_primitive_desc_t description, double *best)
 {
     static const int names[3][3] = {
         [PASS_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
@@ -96,7 +95,7 @@ static bool is_reference(dnnl_primitive_desc_t description)
     return strstr(name, "ref") != NULL;
 }
 
-static status time_pass(const trial *t, pass which, double *best)
+static status time_pass(const trial *t, conv_pass which, double *best)
 {
     dnnl_convolution_desc_t description, forward_description;
     dnnl_primitive_desc_t chosen = NULL, forward = NULL;
@@ -119,6 +118,28 @@ static int64_t fill(int64_t channels, int block)
     return (channels + block - 1) / block * block;
 }
 
+/* One of the layouts and ways there are to run a pass: bit 0 the layout, bit 1 the way. */
+enum { TRIALS = 4 };
+
+static trial make_trial(device *d, const conv_parameters *p, const shape *x, const shape *w, bool bf16, int number)
+{
+    bool blocked = !(number & 1);
+    trial t = {.d = d, .p = p, .type = bf16 ? dnnl_bf16 : dnnl_f32};
+    t.tag = blocked ? device_map_tag(d) : dnnl_nhwc;
+    t.way = number & 2 ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    memcpy(t.x, x->dim, sizeof x->dim);
+    memcpy(t.w, w->dim, sizeof w->dim);
+    if (blocked && p->groups == 1) {
+        t.x[1] = t.w[1] = fill(t.x[1], d->kernels->block);
+        t.w[0] = fill(t.w[0], d->kernels->block);
+    }
+    t.y[0] = t.x[0];
+    t.y[1] = t.w[0];
+    t.y[2] = (t.x[2] + 2 * p->pad_h - p->kernel_h) / p->stride_h + 1;
+    t.y[3] = (t.x[3] + 2 * p->pad_w - p->kernel_w) / p->stride_w + 1;
+    return t;
+}
+
 status conv_best_time(device *d, const conv_parameters *p, const shape *x, const shape *w, bool bf16, bool gradients,
                       bool data_gradient, double *seconds)
 {
@@ -126,20 +147,9 @@ status conv_best_time(device *d, const conv_parameters *p, const shape *x, const
     for (int which = PASS_FORWARD; which <= PASS_WEIGHTS; which++) {
         double best = INFINITY;
         if ((which != PASS_FORWARD && !gradients) || (which == PASS_DATA && !data_gradient)) continue;
-        for (int blocked = 1; blocked >= 0; blocked--) {
-            trial t = {.d = d, .p = p, .type = bf16 ? dnnl_bf16 : dnnl_f32};
-            t.tag = blocked ? device_map_tag(d) : dnnl_nhwc;
-            memcpy(t.x, x->dim, sizeof x->dim);
-            memcpy(t.w, w->dim, sizeof w->dim);
-            if (blocked && p->groups == 1) {
-                t.x[1] = t.w[1] = fill(t.x[1], d->kernels->block);
-                t.w[0] = fill(t.w[0], d->kernels->block);
-            }
-            t.y[0] = t.x[0];
-            t.y[1] = t.w[0];
-            t.y[2] = (t.x[2] + 2 * p->pad_h - p->kernel_h) / p->stride_h + 1;
-            t.y[3] = (t.x[3] + 2 * p->pad_w - p->kernel_w) / p->stride_w + 1;
-            TRY(time_pass(&t, (pass)which, &best));
+        for (int i = 0; i < TRIALS; i++) {
+            trial t = make_trial(d, p, x, w, bf16, i);
+            TRY(time_pass(&t, (conv_pass)which, &best));
         }
         if (best < INFINITY) *seconds += best;
     }

@@ -5,13 +5,8 @@
 #include <string.h>
 
 #include "common/array.h"
-
-/* A primitive with the memory objects of its arguments; handles are set at each run. */
-typedef struct primitive {
-    dnnl_primitive_t handle;
-    dnnl_primitive_desc_t description;
-    dnnl_memory_desc_t weights;
-} primitive;
+#include "worker/backend/cpu/primitive.h"
+#include "worker/backend/cpu/winograd.h"
 
 struct conv {
     conv_options o;
@@ -21,8 +16,8 @@ struct conv {
     bool direct;                   /* weights at rest can be packed as they are: one filter, no holes */
     bool has_bias;
     dnnl_memory_desc_t source, destination, plain; /* plain: weights as at rest, but with physical channels */
-    primitive forward, data, weights;
-    dnnl_primitive_t pack_forward, pack_data, unpack; /* reorders */
+    primitive forward, data, weights, pack_forward, pack_data, unpack;
+    dnnl_memory_desc_t forward_weights, data_weights, weights_gradient; /* their layouts */
     void *packed_forward, *packed_data;
     float *packed_gradient, *bias, *bias_gradient, *plain_weights;
 };
@@ -82,9 +77,7 @@ static status make_attributes(const conv_options *o, dnnl_primitive_attr_t *attr
     return s;
 }
 
-typedef enum pass { PASS_FORWARD, PASS_DATA, PASS_WEIGHTS } pass;
-
-static status describe_pass(const conv *c, pass which, dnnl_convolution_desc_t *out)
+static status describe_pass(const conv *c, conv_pass which, dnnl_alg_kind_t way, dnnl_convolution_desc_t *out)
 {
     const conv_parameters *p = &c->o.shape;
     dnnl_data_type_t type = c->o.bf16 ? dnnl_bf16 : dnnl_f32;
@@ -96,61 +89,38 @@ static status describe_pass(const conv *c, pass which, dnnl_convolution_desc_t *
     if (which == PASS_FORWARD) {
         if (c->o.out_fp32) y.data_type = dnnl_f32;
         dnnl_prop_kind_t kind = c->o.training ? dnnl_forward_training : dnnl_forward_inference;
-        return dnnl_check(dnnl_convolution_forward_desc_init(out, kind, dnnl_convolution_direct, &c->source, &w, b, &y,
-                                                             strides, pads, pads),
+        return dnnl_check(dnnl_convolution_forward_desc_init(out, kind, way, &c->source, &w, b, &y, strides, pads,
+                                                             pads),
                           "describe a convolution");
     }
     if (which == PASS_DATA)
-        return dnnl_check(dnnl_convolution_backward_data_desc_init(out, dnnl_convolution_direct, &c->source, &w, &y,
-                                                                   strides, pads, pads),
+        return dnnl_check(dnnl_convolution_backward_data_desc_init(out, way, &c->source, &w, &y, strides, pads, pads),
                           "describe a convolution's gradient");
-    return dnnl_check(dnnl_convolution_backward_weights_desc_init(out, dnnl_convolution_direct, &c->source, &w, b, &y,
-                                                                  strides, pads, pads),
+    return dnnl_check(dnnl_convolution_backward_weights_desc_init(out, way, &c->source, &w, b, &y, strides, pads, pads),
                       "describe a convolution's weight gradient");
 }
 
-static status make_primitive(conv *c, pass which, const primitive *hint, primitive *out)
+static status make_in_way(conv *c, conv_pass which, dnnl_alg_kind_t way, primitive *out)
 {
     dnnl_convolution_desc_t description;
-    TRY(describe_pass(c, which, &description));
     dnnl_primitive_attr_t attributes = NULL;
+    TRY(describe_pass(c, which, way, &description));
     status s = make_attributes(&c->o, &attributes);
-    if (s == OK)
-        s = dnnl_check(dnnl_primitive_desc_create(&out->description, &description, attributes, c->d->engine,
-                                                  hint ? hint->description : NULL),
-                       "choose a convolution");
-    if (s == OK) s = dnnl_check(dnnl_primitive_create(&out->handle, out->description), "make a convolution");
-    if (s == OK)
-        out->weights =
-            *dnnl_primitive_desc_query_md(out->description,
-                                          which == PASS_WEIGHTS ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
-                                          0);
+    const primitive *hint = which == PASS_FORWARD ? NULL : &c->forward;
+    if (s == OK) s = primitive_create(c->d, &description, attributes, hint, out);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     return s;
 }
 
-/* From one order to another; `add`: onto what is there. */
-static status make_reorder(conv *c, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to, bool add,
-                           dnnl_primitive_t *out)
+/* By Winograd's way where that pays and there is code for it; *layout: of the weights. */
+static status make_pass(conv *c, conv_pass which, primitive *out, dnnl_memory_desc_t *layout)
 {
-    dnnl_primitive_attr_t attributes;
-    dnnl_post_ops_t after = NULL;
-    dnnl_primitive_desc_t description = NULL;
-    TRY_DNNL(dnnl_primitive_attr_create(&attributes), "make a reorder");
-    status s = OK;
-    if (add) {
-        s = dnnl_check(dnnl_post_ops_create(&after), "make a reorder");
-        if (s == OK) s = dnnl_check(dnnl_post_ops_append_sum(after, 1), "make a reorder");
-        if (s == OK) s = dnnl_check(dnnl_primitive_attr_set_post_ops(attributes, after), "make a reorder");
-    }
-    if (s == OK)
-        s = dnnl_check(dnnl_reorder_primitive_desc_create(&description, from, c->d->engine, to, c->d->engine,
-                                                          attributes),
-                       "choose a reorder");
-    if (s == OK) s = dnnl_check(dnnl_primitive_create(out, description), "make a reorder");
-    if (description) dnnl_primitive_desc_destroy(description);
-    if (after) dnnl_post_ops_destroy(after);
-    dnnl_primitive_attr_destroy(attributes);
+    const conv_options *o = &c->o;
+    bool quick = o->training && !o->bf16 &&
+                 winograd_pays(&o->shape, which, o->images, c->in_channels, c->out_channels, c->in.height, c->in.width);
+    status s = quick ? make_in_way(c, which, dnnl_convolution_winograd, out) : ERR_UNSUPPORTED;
+    if (s == ERR_UNSUPPORTED) s = make_in_way(c, which, dnnl_convolution_direct, out);
+    if (s == OK) *layout = *primitive_argument(out, which == PASS_WEIGHTS ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS);
     return s;
 }
 
@@ -165,18 +135,18 @@ static status take(int64_t bytes, void *out)
 
 static status make_passes(conv *c)
 {
-    TRY(make_primitive(c, PASS_FORWARD, NULL, &c->forward));
-    TRY(take(packed_size(&c->forward.weights), &c->packed_forward));
-    TRY(make_reorder(c, &c->plain, &c->forward.weights, false, &c->pack_forward));
+    TRY(make_pass(c, PASS_FORWARD, &c->forward, &c->forward_weights));
+    TRY(take(packed_size(&c->forward_weights), &c->packed_forward));
+    TRY(primitive_create_reorder(c->d, &c->plain, &c->forward_weights, false, &c->pack_forward));
     if (!c->o.training) return OK;
     if (c->o.data_gradient) {
-        TRY(make_primitive(c, PASS_DATA, &c->forward, &c->data));
-        TRY(take(packed_size(&c->data.weights), &c->packed_data));
-        TRY(make_reorder(c, &c->plain, &c->data.weights, false, &c->pack_data));
+        TRY(make_pass(c, PASS_DATA, &c->data, &c->data_weights));
+        TRY(take(packed_size(&c->data_weights), &c->packed_data));
+        TRY(primitive_create_reorder(c->d, &c->plain, &c->data_weights, false, &c->pack_data));
     }
-    TRY(make_primitive(c, PASS_WEIGHTS, &c->forward, &c->weights));
-    TRY(take(packed_size(&c->weights.weights), &c->packed_gradient));
-    return make_reorder(c, &c->weights.weights, &c->plain, c->direct, &c->unpack);
+    TRY(make_pass(c, PASS_WEIGHTS, &c->weights, &c->weights_gradient));
+    TRY(take(packed_size(&c->weights_gradient), &c->packed_gradient));
+    return primitive_create_reorder(c->d, &c->weights_gradient, &c->plain, c->direct, &c->unpack);
 }
 
 status conv_create(device *d, const conv_options *options, conv **out)
@@ -211,12 +181,6 @@ status conv_create(device *d, const conv_options *options, conv **out)
     return conv_pack(c);
 }
 
-static void primitive_free(primitive *p)
-{
-    if (p->handle) dnnl_primitive_destroy(p->handle);
-    if (p->description) dnnl_primitive_desc_destroy(p->description);
-}
-
 void conv_destroy(conv **out)
 {
     conv *c = *out;
@@ -224,9 +188,9 @@ void conv_destroy(conv **out)
     primitive_free(&c->forward);
     primitive_free(&c->data);
     primitive_free(&c->weights);
-    if (c->pack_forward) dnnl_primitive_destroy(c->pack_forward);
-    if (c->pack_data) dnnl_primitive_destroy(c->pack_data);
-    if (c->unpack) dnnl_primitive_destroy(c->unpack);
+    primitive_free(&c->pack_forward);
+    primitive_free(&c->pack_data);
+    primitive_free(&c->unpack);
     free(c->packed_forward);
     free(c->packed_data);
     free(c->packed_gradient);
@@ -237,25 +201,18 @@ void conv_destroy(conv **out)
     *out = NULL;
 }
 
-static size_t scratch_of(const primitive *p)
-{
-    return p->description
-               ? dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(p->description, dnnl_query_scratchpad_md, 0))
-               : 0;
-}
-
 size_t conv_scratch(const conv *c)
 {
-    size_t a = scratch_of(&c->forward), b = scratch_of(&c->data), w = scratch_of(&c->weights);
+    size_t a = primitive_scratch(&c->forward), b = primitive_scratch(&c->data), w = primitive_scratch(&c->weights);
     a = a > b ? a : b;
     return a > w ? a : w;
 }
 
 int64_t conv_memory(const conv *c)
 {
-    int64_t bytes = packed_size(&c->forward.weights);
-    if (c->data.handle) bytes += packed_size(&c->data.weights);
-    if (c->weights.handle) bytes += packed_size(&c->weights.weights);
+    int64_t bytes = packed_size(&c->forward_weights);
+    if (c->data.handle) bytes += packed_size(&c->data_weights);
+    if (c->weights.handle) bytes += packed_size(&c->weights_gradient);
     return bytes + (c->plain_weights ? packed_size(&c->plain) : 0);
 }
 
@@ -268,55 +225,30 @@ const char *conv_implementation(const conv *c)
 
 /* ---- running ---- */
 
-enum { ARGUMENTS_MOST = 5 };
-
-typedef struct arguments {
-    dnnl_exec_arg_t list[ARGUMENTS_MOST];
-    int count;
-    status result;
-} arguments;
-
-/* A memory object costs a small allocation; it lives for one call, so that runs in several threads share nothing. */
-static void add_argument(arguments *a, const conv *c, int name, const dnnl_memory_desc_t *m, const void *at)
+static status reorder(const conv *c, const primitive *p, const dnnl_memory_desc_t *from_layout, const void *from,
+                      const dnnl_memory_desc_t *to_layout, void *to)
 {
-    if (a->result != OK) return;
-    dnnl_memory_t memory;
-    a->result = dnnl_check(dnnl_memory_create(&memory, m, c->d->engine, (void *)at), "pass memory to oneDNN");
-    if (a->result == OK) a->list[a->count++] = (dnnl_exec_arg_t){name, memory};
+    primitive_call call = {.d = c->d};
+    primitive_pass(&call, DNNL_ARG_FROM, from_layout, from);
+    primitive_pass(&call, DNNL_ARG_TO, to_layout, to);
+    return primitive_run(p, &call);
 }
 
-static status execute(const conv *c, dnnl_primitive_t primitive, arguments *a)
+/* An argument in the layout that the pass wants it in. */
+static void pass_as_wanted(primitive_call *call, const primitive *p, int argument, const void *memory)
 {
-    status s = a->result;
-    if (s == OK)
-        s = dnnl_check(dnnl_primitive_execute(primitive, c->d->stream, a->count, a->list), "run a convolution");
-    for (int i = 0; i < a->count; i++) dnnl_memory_destroy(a->list[i].memory);
-    return s;
-}
-
-static status reorder(const conv *c, dnnl_primitive_t primitive, const dnnl_memory_desc_t *from_desc, const void *from,
-                      const dnnl_memory_desc_t *to_desc, void *to)
-{
-    arguments a = {0};
-    add_argument(&a, c, DNNL_ARG_FROM, from_desc, from);
-    add_argument(&a, c, DNNL_ARG_TO, to_desc, to);
-    return execute(c, primitive, &a);
-}
-
-static const dnnl_memory_desc_t *description_of(const primitive *p, int argument)
-{
-    return dnnl_primitive_desc_query_md(p->description, dnnl_query_exec_arg_md, argument);
+    primitive_pass(call, argument, primitive_argument(p, argument), memory);
 }
 
 status conv_forward(const conv *c, const void *x, void *y, void *scratch)
 {
-    arguments a = {0};
-    add_argument(&a, c, DNNL_ARG_SRC, &c->source, x);
-    add_argument(&a, c, DNNL_ARG_WEIGHTS, &c->forward.weights, c->packed_forward);
-    if (c->has_bias) add_argument(&a, c, DNNL_ARG_BIAS, description_of(&c->forward, DNNL_ARG_BIAS), c->bias);
-    add_argument(&a, c, DNNL_ARG_DST, description_of(&c->forward, DNNL_ARG_DST), y);
-    add_argument(&a, c, DNNL_ARG_SCRATCHPAD, description_of(&c->forward, DNNL_ARG_SCRATCHPAD), scratch);
-    return execute(c, c->forward.handle, &a);
+    primitive_call call = {.d = c->d};
+    primitive_pass(&call, DNNL_ARG_SRC, &c->source, x);
+    primitive_pass(&call, DNNL_ARG_WEIGHTS, &c->forward_weights, c->packed_forward);
+    if (c->has_bias) pass_as_wanted(&call, &c->forward, DNNL_ARG_BIAS, c->bias);
+    pass_as_wanted(&call, &c->forward, DNNL_ARG_DST, y);
+    pass_as_wanted(&call, &c->forward, DNNL_ARG_SCRATCHPAD, scratch);
+    return primitive_run(&c->forward, &call);
 }
 
 /* ---- weights between rest and work ---- */
@@ -406,37 +338,36 @@ status conv_pack(conv *c)
         spread_weights(c);
     }
     const float *plain = c->direct ? c->o.filter[0].weight : c->plain_weights;
-    TRY(reorder(c, c->pack_forward, &c->plain, plain, &c->forward.weights, c->packed_forward));
-    return c->pack_data ? reorder(c, c->pack_data, &c->plain, plain, &c->data.weights, c->packed_data) : OK;
+    TRY(reorder(c, &c->pack_forward, &c->plain, plain, &c->forward_weights, c->packed_forward));
+    return c->data.handle ? reorder(c, &c->pack_data, &c->plain, plain, &c->data_weights, c->packed_data) : OK;
 }
 
 static status backward_data(const conv *c, const void *dy, void *dx, void *scratch)
 {
-    arguments a = {0};
-    add_argument(&a, c, DNNL_ARG_DIFF_DST, &c->destination, dy);
-    add_argument(&a, c, DNNL_ARG_WEIGHTS, &c->data.weights, c->packed_data);
-    add_argument(&a, c, DNNL_ARG_DIFF_SRC, &c->source, dx);
-    add_argument(&a, c, DNNL_ARG_SCRATCHPAD, description_of(&c->data, DNNL_ARG_SCRATCHPAD), scratch);
-    return execute(c, c->data.handle, &a);
+    primitive_call call = {.d = c->d};
+    primitive_pass(&call, DNNL_ARG_DIFF_DST, &c->destination, dy);
+    primitive_pass(&call, DNNL_ARG_WEIGHTS, &c->data_weights, c->packed_data);
+    primitive_pass(&call, DNNL_ARG_DIFF_SRC, &c->source, dx);
+    pass_as_wanted(&call, &c->data, DNNL_ARG_SCRATCHPAD, scratch);
+    return primitive_run(&c->data, &call);
 }
 
 static status backward_weights(const conv *c, const void *x, const void *dy, void *scratch)
 {
-    arguments a = {0};
-    add_argument(&a, c, DNNL_ARG_SRC, &c->source, x);
-    add_argument(&a, c, DNNL_ARG_DIFF_DST, &c->destination, dy);
-    add_argument(&a, c, DNNL_ARG_DIFF_WEIGHTS, &c->weights.weights, c->packed_gradient);
-    if (c->has_bias)
-        add_argument(&a, c, DNNL_ARG_DIFF_BIAS, description_of(&c->weights, DNNL_ARG_DIFF_BIAS), c->bias_gradient);
-    add_argument(&a, c, DNNL_ARG_SCRATCHPAD, description_of(&c->weights, DNNL_ARG_SCRATCHPAD), scratch);
-    return execute(c, c->weights.handle, &a);
+    primitive_call call = {.d = c->d};
+    primitive_pass(&call, DNNL_ARG_SRC, &c->source, x);
+    primitive_pass(&call, DNNL_ARG_DIFF_DST, &c->destination, dy);
+    primitive_pass(&call, DNNL_ARG_DIFF_WEIGHTS, &c->weights_gradient, c->packed_gradient);
+    if (c->has_bias) pass_as_wanted(&call, &c->weights, DNNL_ARG_DIFF_BIAS, c->bias_gradient);
+    pass_as_wanted(&call, &c->weights, DNNL_ARG_SCRATCHPAD, scratch);
+    return primitive_run(&c->weights, &call);
 }
 
 status conv_backward(conv *c, const void *x, const void *dy, void *dx, void *scratch)
 {
     TRY(backward_weights(c, x, dy, scratch));
     float *plain = c->direct ? c->o.filter[0].weight_gradient : c->plain_weights;
-    TRY(reorder(c, c->unpack, &c->weights.weights, c->packed_gradient, &c->plain, plain));
+    TRY(reorder(c, &c->unpack, &c->weights_gradient, c->packed_gradient, &c->plain, plain));
     if (!c->direct) collect_gradients(c);
     int first = 0;
     for (int f = 0; c->has_bias && f < c->o.filters; f++) {
