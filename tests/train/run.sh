@@ -95,6 +95,18 @@ rm -rf runs
 check "... with other rules of suppression" evaluate whole/exp0/weights/last.pt --merge --agnostic-nms --classes 0 2
 evaluate whole/exp0/weights/last.pt --classes 3
 check "... but not for classes that are not there" grep -q '^error: --classes: 0 to 2 was expected, found 3' output
+export_onnx() { timeout 300 "$programs/train" --task export "$@" >output 2>&1; }
+check "its weights can be exported" export_onnx --weights whole/exp0/weights/best.pt --img-size 90 64
+check "... which is said, with the size rounded up" grep -q '^whole/exp0/weights/best.onnx: images (batch, 3, 96, 64), a raw head' output
+check "... with the names of the classes" grep -q "{0: 'disc', 1: 'square', 2: 'triangle'}" whole/exp0/weights/best.onnx
+check "... or with decoded boxes" export_onnx --weights whole/exp0/weights/last.pt --decode
+check "... into a file beside them" [ -s whole/exp0/weights/last.onnx ]
+rm -f whole/exp0/weights/*.onnx
+check "a state alone can be, with its model's yaml" export_onnx --weights whole/exp0/weights/best.state.pt --cfg tiny.yaml
+rm -f whole/exp0/weights/*.onnx
+export_onnx --weights whole/exp0/weights/best.state.pt
+check "... not without" grep -q '^error: .*best.state.pt holds no model yaml: give one with --cfg' output
+check "... and nothing is left" [ -z "$(find whole -name '*.onnx')" ]
 evaluate truncated.pt
 check "... nor for weights that are not there" grep -q '^error: --weights: .*truncated.pt' output
 

@@ -6,6 +6,7 @@
 #include "common/cores.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "worker/train/load_model.h"
 #include "worker/train/training_inner.h"
 
 typedef struct evaluation {
@@ -24,20 +25,13 @@ typedef struct evaluation {
     int classes, image_size;
 } evaluation;
 
-static status load_model(evaluation *e)
+static status open_model(evaluation *e)
 {
-    checkpoint *c;
-    const char *path = e->o->train->weights;
-    model_config config;
-    TRY(checkpoint_load(path, &c));
-    status s = c->yaml ? model_config_parse(path, c->yaml, e->classes, &config)
-                       : FAIL(ERR_FORMAT, "%s holds no model yaml, so it cannot be evaluated", path);
-    if (s == OK) s = model_create(&config, &e->model);
-    if (s == OK) model_take_weights(&e->model, c, true, path);
-    checkpoint_destroy(&c);
+    const train_options *t = e->o->train;
+    TRY(load_model(t->weights, t->cfg, e->classes, &e->model, NULL));
     size_t bytes = (size_t)e->model.arena_count * sizeof(float);
-    if (s == OK) s = e->ops->buffer_create(e->device, bytes, &e->weights);
-    return s == OK ? e->ops->buffer_write(e->weights, 0, e->model.arena, bytes) : s;
+    TRY(e->ops->buffer_create(e->device, bytes, &e->weights));
+    return e->ops->buffer_write(e->weights, 0, e->model.arena, bytes);
 }
 
 static status open_loader(evaluation *e)
@@ -133,7 +127,7 @@ static status evaluate(evaluation *e)
     TRY(training_open_device(t->device, t->threads, &e->ops, &e->device));
     e->ops->info(e->device, &e->info);
     TRY(training_choose_precision(&e->info, t->precision, &e->precision));
-    TRY(load_model(e));
+    TRY(open_model(e));
     TRY(open_loader(e));
     start_journal(e);
     TRY(make_validator(e));

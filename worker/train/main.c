@@ -10,6 +10,7 @@
 #include "worker/train/candidate.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/evolve.h"
+#include "worker/train/export.h"
 #include "worker/train/obtain.h"
 #include "worker/train/resume.h"
 #include "worker/train/run_folder.h"
@@ -19,28 +20,30 @@
 static const char usage[] = "train --data DATA.yaml --cfg MODEL.yaml [options]\n"
                             "       train --data DATA.yaml --weights FILE.pt [options]\n"
                             "       train --resume [LAST.pt]\n"
-                            "       train --task val --data DATA.yaml --weights FILE.pt";
                             "       train --evolve [N] --data DATA.yaml --cfg MODEL.yaml [options]\n"
-static const char about[] = "Train a YOLOv5-style object detector, or go on with a training, or evaluate one.\n"
-                            "Results go to runs/expN: weights/last.pt, weights/best.pt, results.txt, hyp.yaml, "
-                            "opt.yaml, plots and pictures, events "
-                            "for TensorBoard.";
+                            "       train --task val --data DATA.yaml --weights FILE.pt\n"
+                            "       train --task export --weights FILE.pt";
+static const char about[] =
+    "Train a YOLOv5-style object detector, or go on with a training, or evaluate one, or export it to ONNX.\n"
+    "Results go to runs/expN: weights/last.pt, weights/best.pt, results.txt, hyp.yaml, opt.yaml, plots, pictures and "
+    "events for TensorBoard.";
 
 typedef struct program_options {
     int task;
     double min_score, max_iou;
     int_list classes;
     char *save_dir;
+    bool decode;
     bool verbose, merge, agnostic, scripts, probe, version, help, man;
     char *weights_url, *evolve;
     int64_t candidate;
 } program_options;
 
-typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
+typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST, TASK_EXPORT } task;
 
 #define ROWS(ROW)                                                                                                      \
-    ROW(program_options, task, CHOICE, "task", "", "train", 0, 0, "train|val|test",                                    \
-        "train, or evaluate --weights on a split")                                                                     \
+    ROW(program_options, task, CHOICE, "task", "", "train", 0, 0, "train|val|test|export",                             \
+        "train, evaluate --weights on a split, or export them to ONNX")                                                \
     ROW(program_options, min_score, DOUBLE, "conf-thres", "", "0.001", 0, 1, "SCORE",                                  \
         "evaluation: lowest score of a box")                                                                           \
     ROW(program_options, max_iou, DOUBLE, "iou-thres", "", "0.65", 0, 1, "IOU",                                        \
@@ -52,9 +55,10 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST } task;
     ROW(program_options, classes, INTS, "classes", "", "-1", -1, 1e5, "CLASS...", "evaluation: boxes of these only")   \
     ROW(program_options, save_dir, STRING, "save-dir", "", "runs/test", 0, 0, "FOLDER",                                \
         "evaluation: where pictures go")                                                                               \
-    ROW(program_options, weights_url, STRING, "weights-url", "", "", 0, 0, "URL",                                      \
+    ROW(program_options, decode, FLAG, "decode", "", "", 0, 0, "", "export: boxes as the output instead of raw heads") \
     ROW(program_options, evolve, MAYBE, "evolve", "", "false", 0, 0, "N",                                              \
         "evolve the hyperparameters: start the coordinator with these options, for N candidates, and a local worker")  \
+    ROW(program_options, weights_url, STRING, "weights-url", "", "", 0, 0, "URL",                                      \
         "mirror that missing official weights come from; by default MENDEL_WEIGHTS_URL, else their release")           \
     ROW(program_options, scripts, FLAG, "allow-download-script", "", "", 0, 0, "",                                     \
         "run the script that a data yaml gives under 'download' when its pictures are missing")                        \
@@ -120,6 +124,19 @@ static status evaluate_task(program *p)
     status s = evaluate_run(&o);
     data_yaml_free(&data);
     return s;
+}
+
+/* Neither data nor hyperparameters are looked for. */
+static status export_task(program *p)
+{
+    static const char *const unused[] = {"data", "hyp"};
+    const char *url = *p->own.weights_url ? p->own.weights_url : obtain_weights_url();
+    TRY(train_options_complete(&p->train, p->given));
+    for (size_t i = 0; i < sizeof unused / sizeof *unused; i++)
+        TRY(options_set(options_find(train_rows, TRAIN_ROWS, unused[i]), &p->train, "", unused[i]));
+    TRY(obtain_weights(p->train.weights, url));
+    TRY(train_options_find_files(&p->train));
+    return export_run(&(export_options){.train = &p->train, .decode = p->own.decode});
 }
 
 /* ---- training ---- */
@@ -263,6 +280,7 @@ static status choose(program *p)
     else if (p->own.version) printf("mendel-train %s\n", MENDEL_VERSION);
     else if (p->own.probe) return print_probe(&p->train);
     else if (p->own.candidate >= 0) return candidate_run((int)p->own.candidate, p->train.device, p->train.threads);
+    else if (p->own.task == TASK_EXPORT) return export_task(p);
     else if (p->own.task != TASK_TRAIN) return evaluate_task(p);
     else if (*p->own.evolve) return evolve_task(p);
     else return train_task(p);
