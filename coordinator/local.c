@@ -100,7 +100,7 @@ static status start_one(local_workers *w, int64_t index, int64_t now_ms)
     snprintf(threads, sizeof threads, "%lld", (long long)w->threads);
     text_add(&spool, "%s/%lld", w->folder, (long long)index);
     char *arguments[] = {w->program,
-                         (char *)"--cpu",
+                         (char *)"--cores", /* on a GPU, if there is one for it */
                          threads,
                          (char *)"--coordinator",
                          w->endpoint,

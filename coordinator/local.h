@@ -1,7 +1,7 @@
 /* local.h - workers that a coordinator starts itself, on its own machine.
  *
- * Each is a `worker` process beside the coordinator's own program, with a share of the cores, its spool in RUN/workers/N and its
- * log in RUN/workers/N.log. They end with the coordinator, however it ends; what they had not delivered lies in their spools and
+ * Each is a `worker` process beside the coordinator's own program, on a GPU of its own where there are GPUs, with a share of the cores,
+ * its spool in RUN/workers/N and its log in RUN/workers/N.log. They end with the coordinator, however it ends; what they had not delivered lies in their spools and
  * is delivered when the same command is given again. */
 #ifndef COORDINATOR_LOCAL_H
 #define COORDINATOR_LOCAL_H

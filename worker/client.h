@@ -20,6 +20,8 @@ typedef struct client_place {
     int64_t slots;   /* trainings at a time */
     int64_t threads; /* of each */
     probe about;
+    int *locks; /* descriptors: its GPUs are its own as long as they are open */
+    size_t lock_count, lock_room;
 } client_place;
 
 typedef struct client_options {

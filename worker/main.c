@@ -20,15 +20,15 @@
 
 static const char usage[] = "worker [--gpu 0 | --cpu N] [options]\n"
                             "       worker --trainer CMD [--gpu 0 | --cpu N] [options]";
-static const char about[] =
-    "Train candidates for a coordinator until its run is over.\n"
-    "Without options: for the only run on this machine, on the first GPU or else on all cores.\n"
-    "SIGTERM and SIGUSR1 hand what trains on to another worker.";
+static const char about[] = "Train candidates for a coordinator until its run is over.\n"
+                            "Without options: for the only run on this machine, on the first GPU that no other worker "
+                            "has, or else on all cores.\n"
+                            "SIGTERM and SIGUSR1 hand what trains on to another worker.";
 
 typedef struct worker_options {
-    int64_t cpu, slots, give_up, grace;
+    int64_t cpu, cores, slots, give_up, grace;
     char *gpu, *access, *coordinator, *run, *data_root, *spool, *trainer, *train;
-    bool insecure, stay, with_parent, version, man, help;
+    bool share_gpu, insecure, stay, with_parent, version, man, help;
     /* as an external trainer's process, see external.h */
     int64_t candidate, threads;
     char *device;
@@ -38,8 +38,10 @@ typedef struct worker_options {
 #define ROWS(ROW)                                                                                                      \
     ROW(worker_options, cpu, INT, "cpu", "", "0", 0, 4096, "N", "train on N cores")                                    \
     ROW(worker_options, gpu, STRING, "gpu", "", "", 0, 0, "0|0,1|all",                                                 \
-        "train on this GPU, or each candidate on several")                                                             \
+        "train on this GPU, or each candidate on several; they count what CUDA_VISIBLE_DEVICES lists")                 \
     ROW(worker_options, slots, INT, "slots", "", "1", 1, 256, "K", "candidates at a time")                             \
+    ROW(worker_options, share_gpu, FLAG, "share-gpu", "", "", 0, 0, "",                                                \
+        "on GPUs that another worker of this machine has, too: without it a GPU has one worker")                       \
     ROW(worker_options, access, STRING, "access", "", "", 0, 0, "FILE",                                                \
         "where a coordinator on another machine is, and the keys to it: RUN/access there, kept to oneself (0600)")     \
     ROW(worker_options, coordinator, STRING, "coordinator", "", "", 0, 0, "ENDPOINT",                                  \
@@ -58,6 +60,7 @@ typedef struct worker_options {
         "end after so long without a coordinator; by default a minute at first, later an hour")                        \
     ROW(worker_options, grace, INT, "grace", "", "20", 0, 86400, "SECONDS",                                            \
         "time to save what trains and hand it on, once told to go by SIGTERM or SIGUSR1")                              \
+    ROW(worker_options, cores, INT, "cores", "", "0", 0, 4096, "N", "")                                                \
     ROW(worker_options, with_parent, FLAG, "with-parent", "", "", 0, 0, "", "")                                        \
     ROW(worker_options, train, STRING, "train", "", "", 0, 0, "PROGRAM", "")                                           \
     ROW(worker_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                    \
@@ -183,7 +186,8 @@ static status work(const worker_options *o, const char *trainer, const char *dat
                               .yield_ms = o->grace * 1000,
                               .stay = o->stay,
                               .give_up_ms = o->give_up * 1000};
-    TRY(place_choose(trainer, o->gpu, o->cpu, o->slots, &place));
+    place_wishes wishes = {o->gpu, o->cpu, o->cores, o->slots, o->share_gpu};
+    TRY(place_choose(trainer, &wishes, &place));
     status result = spool_open(or_null(o->spool), &s);
     if (result == OK) {
         say_place(&place, s);

@@ -133,8 +133,12 @@ static status read_line(const char *line, probe *p)
 {
     p->model = value_of(line, "device=", " precision=");
     p->precision = value_of(line, " precision=", " threads=");
-    char *supports = value_of(line, " supports=", NULL);
-    status s = p->model && p->precision && supports ? OK : FAIL(ERR_FORMAT, "the trainer does not say what it can do");
+    char *supports = value_of(line, " supports=", " id=");
+    p->id = value_of(line, " id=", NULL);
+    if (!p->id) p->id = text_copy(""); /* a trainer that does not know */
+    status s = p->model && p->precision && supports && p->id
+                   ? OK
+                   : FAIL(ERR_FORMAT, "the trainer does not say what it can do");
     if (s == OK) s = read_precisions(supports, &p->precisions);
     if (s == OK) s = read_number(line, " threads=", " memory=", &p->threads);
     if (s == OK) s = read_number(line, " memory=", " supports=", &p->memory);
@@ -170,6 +174,7 @@ void probe_free(probe *p)
 {
     free(p->model);
     free(p->precision);
+    free(p->id);
     fs_names_free(&p->precisions);
     *p = (probe){0};
 }

@@ -12,6 +12,7 @@ typedef struct probe {
     char *precision;     /* what `auto` means there */
     fs_names precisions; /* that it can do */
     int64_t threads, memory;
+    char *id; /* what tells it from others of the machine, as its driver does; "": not known */
 } probe;
 
 /* Run `program --probe --device DEVICE --threads N`. ERR_NOT_FOUND when there is no such program; ERR_DEVICE with the

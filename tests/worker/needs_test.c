@@ -183,6 +183,29 @@ static void the_device_is_the_one_that_was_asked_for(void **state)
     expect_device(s, "3", "--gpu", "all", "gpu 0,1,2");
 }
 
+static void a_gpu_has_one_worker(void **state)
+{
+    stage *s = *state;
+    setenv("FAKE_GPUS", "1", 1);
+    stage_start(s, "--coordinator", s->endpoint, "--cpu", "0", "--gpu", "0", NULL);
+    stage_greet(s);
+    pid_t first = s->worker;
+    char *spool = stage_path(s, "another"), words[128];
+    stage_start(s, "--coordinator", s->endpoint, "--cpu", "0", "--gpu", "0", "--spool", spool, NULL);
+    snprintf(words, sizeof words, "GPU 0 is in use: another worker, process %ld, trains on it", (long)first);
+    expect_end(s, 1, words);
+    stage_start(s, "--coordinator", s->endpoint, "--cpu", "0", "--spool", spool, NULL);
+    expect_end(s, 1, "other workers train on all GPUs that this one can see");
+    s->worker = first;
+    stage_signal(s, SIGKILL); /* and what it leaves is free */
+    assert_int_equal(stage_wait(s), -SIGKILL);
+    stage_start(s, "--coordinator", s->endpoint, "--cpu", "0", "--gpu", "0", "--spool", spool, NULL);
+    stage_greet(s);
+    unsetenv("FAKE_GPUS");
+    finish(s);
+    free(spool);
+}
+
 static void what_is_missing_is_named(void **state)
 {
     stage *s = *state;
@@ -234,6 +257,7 @@ int main(int argc, char **argv)
         CASE(tcp_needs_keys),
         CASE(over_tcp_the_data_stays_below_its_root),
         CASE(the_device_is_the_one_that_was_asked_for),
+        CASE(a_gpu_has_one_worker),
         CASE(what_is_missing_is_named),
         CASE(a_spool_that_cannot_be_used_is_named),
     };

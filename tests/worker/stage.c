@@ -121,8 +121,8 @@ static char *program(const char *below)
 static void set_environment(const stage *s)
 {
     setenv("MENDEL_LOG", "info", 1); /* the tests read what it says */
-    static const char *const names[] = {"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"};
-    static const char *const folders[] = {"run", "state", "cache"};
+    static const char *const names[] = {"XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "MENDEL_LOCKS"};
+    static const char *const folders[] = {"run", "state", "cache", "locks"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = stage_path(s, folders[i]);
         need(fs_make_folders(path, 0700));

@@ -15,7 +15,7 @@
 #include "common/text.h"
 #include "worker/backend/graph.h"
 
-enum { BACKEND_ABI = 1, DEVICE_NAME_ROOM = 128 };
+enum { BACKEND_ABI = 2, DEVICE_NAME_ROOM = 128, DEVICE_ID_ROOM = 64 };
 
 typedef struct device device;
 typedef struct buffer buffer; /* memory on a device */
@@ -33,6 +33,8 @@ typedef struct device_info {
     int64_t memory; /* bytes of the device in all */
     bool supports[PRECISION_COUNT];
     precision best; /* the fastest that trains well: what --precision auto means */
+    char id
+        [DEVICE_ID_ROOM]; /* tells it from the others of this machine, in every process the same; "": it is the only one */
 } device_info;
 
 typedef struct plan_options {

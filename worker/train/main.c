@@ -84,7 +84,7 @@ static status print_probe(const train_options *o)
 {
     const backend_ops *ops;
     device *d;
-    device_info info;
+    device_info info = {0};
     TRY(training_open_device(o->device, o->threads, &ops, &d));
     ops->info(d, &info);
     printf("device=%s precision=%s threads=%d memory=%lld supports=", info.name, precision_name(info.best),
@@ -94,7 +94,7 @@ static status print_probe(const train_options *o)
             printf(first ? "%s" : ",%s", precision_name((precision)p));
             first = 0;
         }
-    printf("\n");
+    printf(*info.id ? " id=%s\n" : "\n", info.id);
     ops->close(&d);
     return OK;
 }
