@@ -59,7 +59,7 @@ void command_when(int64_t wall_ms, char words[COMMAND_TIME_ROOM])
         strcpy(words, "?");
 }
 
-static status look(const char *folder, looking *l)
+status command_look(const char *folder, looking *l)
 {
     *l = (looking){.folder = folder};
     char *id = NULL;
@@ -72,7 +72,7 @@ static status look(const char *folder, looking *l)
     return trials_read(l->store, &l->spec.space, l->spec.fitness, &l->trials);
 }
 
-static void look_away(looking *l)
+void command_look_away(looking *l)
 {
     trials_free(&l->trials);
     spec_free(&l->spec);
@@ -206,12 +206,12 @@ static status show(const command *c, const char *folder, const command_options *
 {
     looking l;
     text out = {0};
-    status s = look(folder, &l);
+    status s = command_look(folder, &l);
     if (s == OK) s = c->show(&l, o, &out, good);
     if (s == OK) s = text_status(&out);
     if (s == OK) s = print(&out);
     text_free(&out);
-    look_away(&l);
+    command_look_away(&l);
     return s;
 }
 

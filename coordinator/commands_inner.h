@@ -21,6 +21,10 @@ typedef struct looking {
     trials trials;
 } looking;
 
+/* Open and read it, and the other way round. On error nothing is held, and command_look_away does no harm. */
+status command_look(const char *folder, looking *l);
+void command_look_away(looking *l);
+
 /* Each appends what the command prints. */
 status command_status(looking *l, text *out);
 status command_trials(looking *l, text *out);

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "coordinator/blobs.h"
 #include "coordinator/commands_inner.h"
+#include "coordinator/confirm.h"
 #include "coordinator/view.h"
 
 /* ---- status ---- */
@@ -198,6 +199,20 @@ static void add_weights(text *out, const looking *l)
     free(path);
 }
 
+/* What `coordinator confirm` has found, if it was ever asked. */
+static status add_confirmed(text *out, const looking *l)
+{
+    confirm_table t;
+    TRY(confirm_read(l->folder, &l->spec, &l->trials, &t));
+    status s = OK;
+    if (t.count) {
+        text_add(out, "# Confirmed:\n");
+        s = confirm_words(&t, trials_best(&l->trials)->candidate, "#   ", out);
+    }
+    confirm_free(&t);
+    return s == OK ? text_status(out) : s;
+}
+
 /* A hyp.yaml, with what else there is to say as comments: `coordinator best > hyp.yaml` is one to train with. */
 status command_best(looking *l, text *out)
 {
@@ -219,5 +234,5 @@ status command_best(looking *l, text *out)
     TRY(view_train_command(&l->spec, l->folder, out));
     text_add(out, "\n");
     add_weights(out, l);
-    return text_status(out);
+    return add_confirmed(out, l);
 }

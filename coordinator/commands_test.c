@@ -19,6 +19,7 @@ static status fill_spec(run_spec *spec)
     TRY(options_set(options_find(train_rows, TRAIN_ROWS, "cfg"), &spec->train, "yolov5s.yaml", "test"));
     TRY(train_options_complete(&spec->train, NULL));
     hyp_space_default(&spec->space);
+    spec->trained = spec->space;
     hyp_defaults(&spec->space, false, spec->base);
     hyp_defaults(&spec->space, false, spec->hyps);
     memcpy(spec->fitness, fitness_weights_default, sizeof spec->fitness);

@@ -304,7 +304,10 @@ void ledger_count(const ledger *l, ledger_counts *out)
 
 bool ledger_finished(const ledger *l)
 {
-    return l->evaluated >= l->o.generations;
+    if (!l->o.fixed) return l->evaluated >= l->o.generations;
+    for (size_t i = l->first_open; i < l->count; i++)
+        if (!candidate_has_ended(&l->entries[i].kept)) return false;
+    return true;
 }
 
 const char *ledger_broken(const ledger *l)

@@ -22,6 +22,7 @@ typedef struct ledger_options {
     int64_t generations, max_lost, max_failures;
     int64_t lease_ms;
     uint64_t epoch; /* of this start */
+    bool fixed;     /* nothing is bred: the run is over when the candidates of its store have ended, some maybe as failures */
 } ledger_options;
 
 /* Read a run from its store. Every attempt that is leased there gets one full lease time from `now_ms` (monotonic). `s` and

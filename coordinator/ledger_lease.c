@@ -114,7 +114,7 @@ status ledger_lease(ledger *l, const lease_request *r, int64_t now_ms, int64_t w
     else if (ledger_finished(l)) *answer = LEASE_FINISHED;
     else {
         e = find_waiting(l, r);
-        if (!e && l->evaluated + in_hands(l) < l->o.generations) s = breed(l, wall_ms, &e);
+        if (!e && !l->o.fixed && l->evaluated + in_hands(l) < l->o.generations) s = breed(l, wall_ms, &e);
         if (s == OK && e) s = lease(l, e, r, now_ms, wall_ms, &a);
         if (!e) *answer = LEASE_NOTHING;
     }

@@ -38,7 +38,7 @@ static status offer(const coordinator_options *o, const run *r, listening *l, se
 {
     char id[WIRE_ID_ROOM];
     wire_id_text(&r->id, id);
-    status s = meeting_offer(id, r->folder, &l->meeting);
+    status s = meeting_offer(id, r->home, &l->meeting);
     bool needed = !is_tcp(o) || o->local_workers || s == ERR_BUSY;
     if (s != OK && needed) return s;
     if (s != OK) log_warning("no socket for workers on this machine: %s", status_message());
@@ -59,7 +59,7 @@ status listening_open(const coordinator_options *o, const run *r, listening *l, 
     to->tcp = o->bind;
     if (o->insecure) return OK;
     access_guard_process(); /* before there is a key in memory */
-    TRY(gate_create(r->folder, &l->gate));
+    TRY(gate_create(r->home, &l->gate));
     to->gate = l->gate;
     return OK;
 }
@@ -70,10 +70,10 @@ static status write_access(const listening *l, const coordinator_options *o, con
     fs_names addresses;
     bool has_access = false;
     TRY(addresses_find(server_tcp_endpoint(s), o->advertise, &addresses));
-    status result = keys_publish(r->folder, gate_keys(l->gate), &addresses, wall_ms, &has_access);
+    status result = keys_publish(r->home, gate_keys(l->gate), &addresses, wall_ms, &has_access);
     fs_names_free(&addresses);
     if (result != OK) return result;
-    if (has_access) text_add(where, " (worker --access %s/access)", r->folder);
+    if (has_access) text_add(where, " (worker --access %s/access)", r->home);
     else text_add(where, " (with access files: coordinator keys add NAME)");
     return OK;
 }

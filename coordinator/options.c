@@ -22,7 +22,7 @@
     ROW(coordinator_options, external, FLAG, "external", "", "", 0, 0, "",                                             \
         "workers bring a trainer of their own (worker --trainer): any hyperparameters, --data and --cfg are optional") \
     ROW(coordinator_options, trainer, STRING, "trainer", "", "", 0, 0, "CMD",                                          \
-        "--external, and the command that the workers started here train with (docs/TRAINERS.md)")                     \
+        "--external, and the command that the workers which are started here train with (docs/TRAINERS.md)")           \
     ROW(coordinator_options, local_workers, INT, "local-workers", "", "0", 0, 256, "N",                                \
         "start this many workers on this machine")                                                                     \
     ROW(coordinator_options, bind, STRING, "bind", "", "", 0, 0, "ENDPOINT",                                           \

@@ -33,6 +33,15 @@ static status take_lock(const char *path, int *lock)
     return s;
 }
 
+status run_lock(const char *folder, int *lock)
+{
+    char *path = path_join(folder, "lock");
+    status s = path ? take_lock(path, lock) : FAIL(ERR_MEMORY, "out of memory");
+    if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", folder);
+    free(path);
+    return s;
+}
+
 static status take_folder(const run_request *q, run *out)
 {
     char *asked = run_folder(q->o->run, q->train->name);
@@ -41,11 +50,9 @@ static status take_folder(const run_request *q, run *out)
         out->folder = path_real(asked);
         if (!out->folder) s = FAIL(ERR_IO, "cannot open the run folder %s", asked);
     }
-    char *lock = s == OK ? path_join(out->folder, "lock") : NULL;
-    if (s == OK && !lock) s = FAIL(ERR_MEMORY, "out of memory");
-    if (s == OK) s = take_lock(lock, &out->lock);
-    if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", out->folder);
-    free(lock);
+    out->home = s == OK ? text_copy(out->folder) : NULL;
+    if (s == OK && !out->home) s = FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) s = run_lock(out->folder, &out->lock);
     free(asked);
     return s;
 }
@@ -111,6 +118,12 @@ static status go_on(const run_request *q, run *out)
 {
     char *id = NULL;
     TRY(store_open(out->folder, &out->store));
+    TRY(store_get(out->store, "confirms", &id));
+    if (id) {
+        free(id);
+        return FAIL(ERR_REFUSED, "%s holds what was confirmed of a run: coordinator confirm --run goes on with that",
+                    out->folder);
+    }
     TRY(store_get(out->store, "run_id", &id));
     status s = id ? wire_id_parse(id, &out->id) : FAIL(ERR_FORMAT, "%s: the store has no run in it", out->folder);
     free(id);
@@ -220,8 +233,15 @@ void run_close(run *r)
     spec_free(&r->spec);
     if (r->lock >= 0) close(r->lock);
     free(r->folder);
+    free(r->home);
     free(r->name);
+    free(r->seeds);
     *r = (run){.lock = -1};
+}
+
+int64_t run_training_seed(const run *r, int64_t candidate)
+{
+    return r->seeds ? r->seeds[candidate - 1] : r->spec.train.seed;
 }
 
 status run_reload(run *r, int64_t now_ms)

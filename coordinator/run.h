@@ -9,7 +9,8 @@
 #include "proto/wire.h"
 
 typedef struct run {
-    char *folder; /* absolute */
+    char *folder; /* that all of it lies in; absolute */
+    char *home; /* by which workers and people know it: the same, but for confirmations, which lie in a folder within */
     char *name;
     int lock;
     store *store;
@@ -21,6 +22,7 @@ typedef struct run {
     run_keep keep; /* as it was said, else as it was when the run was started last */
     bool is_new;
     int64_t opened_ms; /* monotonic; leases count from then */
+    int64_t *seeds; /* of confirmations: candidate 1's training seed, 2's, ...; NULL: all train with the run's */
 } run;
 
 /* What was said on the command line. */
@@ -37,6 +39,10 @@ typedef struct run_request {
  * of reading files; nothing of a new run is left then but its folder. */
 status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out);
 void run_close(run *r);
+/* Take the lock of a run folder, in *lock until that is closed. ERR_BUSY, with who has it. */
+status run_lock(const char *folder, int *lock);
+/* The seed of a candidate's training. */
+int64_t run_training_seed(const run *r, int64_t candidate);
 
 /* Read the ledger again from the store, after a commit that failed. */
 status run_reload(run *r, int64_t now_ms);

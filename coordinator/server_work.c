@@ -41,7 +41,7 @@ static status send_candidate(server *s, session *to, const Mendel__WorkRequest *
     m.number = r->number;
     m.token = &t;
     m.hyps = (ProtobufCBinaryData){hyps.count, hyps.data};
-    m.seed = s->run->spec.train.seed;
+    m.seed = run_training_seed(s->run, c->number);
     char *checkpoint = NULL;
     status result = server_name_checkpoint(s, to, c, &m, &checkpoint);
     if (result == OK) result = say(s, to, MENDEL__ENVELOPE__BODY_CANDIDATE, &m);

@@ -1,6 +1,7 @@
 #include "coordinator/verify.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/spec.h"
@@ -106,7 +107,11 @@ status verify_run(store *s, FILE *to, int64_t *compared, int64_t *differ)
 {
     run_spec spec = {0};
     *compared = *differ = 0;
-    status result = spec_load(s, &spec);
+    char *confirms = NULL;
+    status result = store_get(s, "confirms", &confirms);
+    if (result == OK && confirms) result = FAIL(ERR_REFUSED, "what was confirmed of a run was not bred");
+    free(confirms);
+    if (result == OK) result = spec_load(s, &spec);
     if (result == OK) {
         verify_task task = {&spec.space, spec.base, spec.fitness, spec.strategy, spec.breeding, spec.seed};
         result = verify_children(s, &task, to, compared, differ);
