@@ -222,7 +222,7 @@ status ledger_open(store *s, const run_spec *spec, const ledger_options *options
     l->spec = spec;
     l->o = *options;
     population_start(&l->population, &spec->space, spec->fitness);
-    status result = store_each_candidate(s, &spec->space, take_candidate, l);
+    status result = store_each_candidate_short(s, &spec->space, take_candidate, l);
     if (result == OK) result = store_each_attempt(s, 0, take_attempt, &(taking){l, now_ms});
     if (result == OK) result = fill_population(l);
     if (result == OK) *out = l;

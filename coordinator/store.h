@@ -95,6 +95,9 @@ status store_update_candidate(store *s, const store_candidate *c);
  * take the texts by setting them to NULL. Stops at the first status that is not OK and returns it. */
 status store_each_candidate(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),
                             void *state);
+/* The same without the factors of the mutations, which are the longest part to read. */
+status store_each_candidate_short(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),
+                                  void *state);
 
 /* ---- attempts ---- */
 

@@ -103,6 +103,7 @@ typedef struct reader {
     store *store;
     sqlite3_stmt *statement;
     int column;
+    bool whole;
     status result;
 } reader;
 
@@ -187,7 +188,7 @@ static void read_made(reader *r, const hyp_space *space, child *made)
     r->column++;
     made->seen = (size_t)read_int(r);
     made->rounds = (int)read_int(r);
-    read_keyed(r, space, made->factors);
+    if (r->whole) read_keyed(r, space, made->factors);
 }
 
 /* ---- candidates ---- */
@@ -245,9 +246,16 @@ status store_update_candidate(store *s, const store_candidate *c)
     return store_step(s, b.statement, b.code, "write a candidate");
 }
 
-static status read_candidate(store *s, sqlite3_stmt *statement, const hyp_space *space, store_candidate *c)
+typedef struct candidate_walk {
+    const hyp_space *space;
+    bool whole;
+    status (*visit)(void *state, store_candidate *c);
+    void *state;
+} candidate_walk;
+
+static status read_candidate(store *s, sqlite3_stmt *statement, const candidate_walk *w, store_candidate *c)
 {
-    reader r = {.store = s, .statement = statement};
+    reader r = {.store = s, .statement = statement, .whole = w->whole};
     c->number = read_int(&r);
     c->state = (candidate_state)read_name(&r, candidate_states, CANDIDATE_STATE_COUNT);
     c->bred_ms = read_int(&r);
@@ -263,26 +271,44 @@ static status read_candidate(store *s, sqlite3_stmt *statement, const hyp_space 
     c->checkpoint_path = read_text(&r);
     c->checkpoint_hash = read_text(&r);
     c->checkpoint_step = read_int(&r);
-    read_made(&r, space, &c->made);
+    read_made(&r, w->space, &c->made);
     return r.result;
 }
 
-status store_each_candidate(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),
-                            void *state)
+static status walk_part(store *s, const char *sql, const candidate_walk *w)
 {
     sqlite3_stmt *statement = NULL;
-    TRY(store_prepare(s, "SELECT " CANDIDATE_COLUMNS " FROM candidates ORDER BY number > 0, abs(number)", &statement));
+    TRY(store_prepare(s, sql, &statement));
     status result = OK;
     int code = SQLITE_DONE;
     while (result == OK && (code = store_run(statement)) == SQLITE_ROW) {
         store_candidate c = {0};
-        result = read_candidate(s, statement, space, &c);
-        if (result == OK) result = visit(state, &c);
+        result = read_candidate(s, statement, w, &c);
+        if (result == OK) result = w->visit(w->state, &c);
         store_candidate_free(&c);
     }
     if (result == OK && code != SQLITE_DONE) result = store_fail(s, code, "read the candidates");
     sqlite3_finalize(statement);
     return result;
+}
+
+/* In the order in which they lie there: nothing has to be sorted. */
+static status walk_candidates(store *s, const candidate_walk *w)
+{
+    TRY(walk_part(s, "SELECT " CANDIDATE_COLUMNS " FROM candidates WHERE number < 0 ORDER BY number DESC", w));
+    return walk_part(s, "SELECT " CANDIDATE_COLUMNS " FROM candidates WHERE number > 0 ORDER BY number", w);
+}
+
+status store_each_candidate(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),
+                            void *state)
+{
+    return walk_candidates(s, &(candidate_walk){space, true, visit, state});
+}
+
+status store_each_candidate_short(store *s, const hyp_space *space, status (*visit)(void *state, store_candidate *c),
+                                  void *state)
+{
+    return walk_candidates(s, &(candidate_walk){space, false, visit, state});
 }
 
 /* ---- attempts ---- */
