@@ -45,7 +45,7 @@
 enum { HYP_SPACE(HYP_AS_ID) HYP_COUNT };
 
 /* A set of values can have at most this many (a search space from --meta included). */
-enum { HYP_MAX = 128, HYP_KEY_ROOM = 64 };
+enum { HYP_MAX = 64, HYP_KEY_ROOM = 64 };
 
 typedef struct hyp_row {
     char key[HYP_KEY_ROOM];

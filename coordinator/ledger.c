@@ -57,6 +57,15 @@ static status note_change(ledger *l, entry *e)
     return OK;
 }
 
+status entry_make_room(entry *e)
+{
+    if (!e->room) {
+        TRY(array_new(&e->attempts, 1));
+        e->room = 1;
+    }
+    return array_room(&e->attempts, &e->room, e->count + 1);
+}
+
 static void count_state(ledger *l, entry *e)
 {
     if (e->stored) l->counts[e->counted]--;
@@ -183,7 +192,7 @@ static status take_attempt(void *state, store_attempt *a)
     if (!e || a->attempt != (int64_t)e->count + 1)
         return FAIL(ERR_FORMAT, "the store has attempt %lld of candidate %lld after %zu", (long long)a->attempt,
                     (long long)a->candidate, e ? e->count : 0);
-    TRY(array_room(&e->attempts, &e->room, e->count + 1));
+    TRY(entry_make_room(e));
     attempt *kept = &e->attempts[e->count++];
     kept->kept = *a;
     kept->deadline_ms = t->now_ms + (SEEDED(no_lease_grace) ? 0 : t->l->o.lease_ms);

@@ -65,6 +65,8 @@ uint64_t request_hash(const char *session, int64_t slot, uint64_t number);
 status ledger_remember_answer(ledger *l, const store_attempt *a);
 /* Answers to requests of this hash, the latest first; `after` NULL: the first. NULL: no further one. */
 const answered *ledger_next_answer(const ledger *l, uint64_t hash, const answered *after);
+/* Room for one attempt more; nearly all have only one. */
+status entry_make_room(entry *e);
 /* Is one of its attempts live? */
 bool entry_is_leased(const entry *e);
 /* Waits for a lease: bred, lost or yielded. */

@@ -71,7 +71,7 @@ static void copy_id(char to[33], const char *from)
 
 static status lease(ledger *l, entry *e, const lease_request *r, int64_t now_ms, int64_t wall_ms, attempt **out)
 {
-    TRY(array_room(&e->attempts, &e->room, e->count + 1));
+    TRY(entry_make_room(e));
     attempt *a = &e->attempts[e->count];
     *a = (attempt){.deadline_ms = now_ms + l->o.lease_ms};
     a->kept.candidate = e->kept.number;
