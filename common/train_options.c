@@ -24,6 +24,8 @@ enum { LAYERS_FROZEN_MOST = 1000 };
         "go on with an interrupted training, the newest below runs/ by default")                                       \
     ROW(train_options, nosave, FLAG, "nosave", "", "", 0, 0, "", "save the final checkpoint only")                     \
     ROW(train_options, notest, FLAG, "notest", "noval", "", 0, 0, "", "validate after the last epoch only")            \
+    ROW(train_options, test_every, INT, "test-every", "", "0", 0, 1e6, "N",                                            \
+        "with --notest: validate after every N-th epoch all the same, to look how it goes; 0: no")                     \
     ROW(train_options, noautoanchor, FLAG, "noautoanchor", "", "", 0, 0, "", "do not check the anchors")               \
     ROW(train_options, cache_images, FLAG, "cache-images", "cache", "", 0, 0, "", "keep decoded pictures in memory")   \
     ROW(train_options, image_weights, FLAG, "image-weights", "", "", 0, 0, "",                                         \

@@ -210,6 +210,8 @@ static status open_all(plan *p, const coordinator_options *o, int64_t top, int64
     status s = spec_load(parent, &r->spec); /* once more: the run keeps its own */
     store_close(&parent);
     if (s != OK) return s;
+    r->spec.prune.rule = prune_rule_find("none"); /* a spread of those that were not stopped would tell nothing */
+    r->spec.train.test_every = 0;
     TRY(open_store(p, r));
     TRY(read_known(p, r->store));
     TRY(add_missing(p, r->store, seeds, wall_ms));

@@ -1,5 +1,7 @@
 #include "coordinator/options.h"
 
+#include "coordinator/pruning.h"
+
 #define ROWS(ROW)                                                                                                      \
     ROW(coordinator_options, run, STRING, "run", "", "", 0, 0, "DIR",                                                  \
         "the run's folder; by default runs/evolve, runs/evolve_NAME with --name")                                      \
@@ -19,6 +21,13 @@
         "another search space: a yaml with 'key: [gain, low, high]' lines")                                            \
     ROW(coordinator_options, fitness, STRING, "fitness", "", "0 0 0.1 0.9", 0, 0, "\"P R AP50 AP\"",                   \
         "weights of P, R, mAP@.5 and mAP@.5:.95 in the fitness")                                                       \
+    ROW(coordinator_options, prune, CHOICE, "prune", "", "none", 0, 0, PRUNE_NAMES,                                    \
+        "stop candidates early that fall behind: median, behind half of those that were as far; they validate every "  \
+        "--test-every epochs, by default ten times")                                                                   \
+    ROW(coordinator_options, prune_warmup, DOUBLE, "prune-warmup", "", "0.25", 0, 1, "FRACTION",                       \
+        "of the training that every candidate gets")                                                                   \
+    ROW(coordinator_options, prune_least, INT, "prune-least", "", "5", 1, 1e6, "N",                                    \
+        "candidates to compare with before one is stopped")                                                            \
     ROW(coordinator_options, external, FLAG, "external", "", "", 0, 0, "",                                             \
         "workers bring a trainer of their own (worker --trainer): any hyperparameters, --data and --cfg are optional") \
     ROW(coordinator_options, trainer, STRING, "trainer", "", "", 0, 0, "CMD",                                          \

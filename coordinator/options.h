@@ -16,6 +16,9 @@ typedef struct coordinator_options {
     char *meta, *fitness;
     bool external;
     char *trainer;
+    int prune;
+    double prune_warmup;
+    int64_t prune_least;
     /* workers */
     int64_t local_workers;
     char *bind, *advertise;
@@ -39,7 +42,7 @@ typedef enum coordinator_strategy {
 /* Whose trained weights stay in the run folder. */
 typedef enum run_keep { KEEP_NONE, KEEP_BEST, KEEP_ALL } run_keep;
 
-enum { COORDINATOR_ROWS = 27 };
+enum { COORDINATOR_ROWS = 30 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
 
 /* What follows from the training options where nothing was said: 2020-07-20 has 10 generations, --as-reference breeds as it does. */

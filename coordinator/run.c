@@ -60,8 +60,8 @@ static status take_folder(const run_request *q, run *out)
 /* Does the command line say anything of the specification? */
 static bool has_wishes(const run_request *q)
 {
-    static const char *const own[] = {"strategy", "parent", "mutation", "sigma",
-                                      "run-seed", "meta",   "fitness",  "external"};
+    static const char *const own[] = {"strategy", "parent",   "mutation", "sigma",        "run-seed",   "meta",
+                                      "fitness",  "external", "prune",    "prune-warmup", "prune-least"};
     for (size_t i = 0; i < TRAIN_ROWS; i++)
         if (q->train_given[i] && strcmp(train_rows[i].name, "name")) return true;
     for (size_t i = 0; i < COORDINATOR_ROWS; i++)
@@ -140,7 +140,7 @@ static bool has_run(const run *r)
     store *s;
     char *id = NULL;
     if (!store_exists(r->folder) || store_open_reading(r->folder, &s) != OK) return store_exists(r->folder);
-    bool found = store_get(s, "run_id", &id) == OK && id;
+    bool found = store_get(s, "run_id", &id) != OK || id; /* one that cannot be read is no new one */
     free(id);
     store_close(&s);
     return found;

@@ -68,6 +68,14 @@ CREATE TABLE attempts (
     PRIMARY KEY (candidate, attempt)
 ) STRICT;
 
+-- What candidates had on their way, where some may be stopped early (--prune).
+CREATE TABLE looks (
+    candidate INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,           -- that it was validated after, counted from 0
+    fitness   REAL NOT NULL,
+    PRIMARY KEY (candidate, epoch)
+) STRICT, WITHOUT ROWID;
+
 -- What happened, for people and for checkers: one word, one sentence.
 CREATE TABLE events (
     id      INTEGER PRIMARY KEY,

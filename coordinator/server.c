@@ -94,6 +94,7 @@ status server_create(run *r, const server_options *options, server **out)
     status result = map_pack_options(train_rows, TRAIN_ROWS, &r->spec.train, &s->options);
     if (result == OK) result = map_pack_hyps(&r->spec.trained, r->spec.hyps, &s->base);
     if (result == OK) result = limits_create(&s->limits);
+    if (result == OK) result = server_prune_create(s);
     if (result == OK) result = reporter_create(r->folder, &r->spec, &s->reporter);
     if (result == OK) result = server_transfers_create(s);
     if (result == OK) result = open_socket(s);
@@ -121,6 +122,7 @@ void server_destroy(server **server_at)
     drop_replies(s);
     server_transfers_destroy(s);
     limits_destroy(&s->limits);
+    pruning_destroy(&s->pruning);
     reporter_destroy(&s->reporter);
     free(s->tcp);
     free(s->replies);

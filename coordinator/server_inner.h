@@ -37,6 +37,7 @@ struct server {
     int64_t refused_messages; /* that made no sense */
 
     struct transfers *transfers; /* files that come from workers */
+    pruning *pruning; /* NULL: nobody is stopped early */
     limits *limits;
     char *tcp;              /* that is bound; NULL: none */
     int64_t dropped;        /* messages: over a limit, or of somebody who may not speak */
@@ -104,6 +105,15 @@ status server_heartbeat(server *s, session *from, const Mendel__Heartbeat *h);
 status server_delivery(server *s, session *from, const envelope *e);
 /* Tell sessions about attempts that have become needless. */
 status server_stop_unwanted(server *s);
+/* Tell a session to end an attempt: `unwanted`, or with what it has. */
+status server_stop(server *s, const session *to, token t, const char *reason, bool unwanted);
+
+/* ---- server_prune.c ---- */
+
+/* Before the first message: what the store knows of candidates on their way. */
+status server_prune_create(server *s);
+/* A candidate was validated on its way: remember it, and stop it if it has fallen behind. */
+status server_look(server *s, session *from, const Mendel__Progress *p);
 
 /* ---- server_files.c: files that workers need ---- */
 

@@ -100,15 +100,20 @@ status server_accepted(server *s, session *from, const Mendel__Accepted *a)
 
 /* ---- Stop ---- */
 
-static status stop(server *s, const session *to, token t, const char *reason)
+status server_stop(server *s, const session *to, token t, const char *reason, bool unwanted)
 {
     Mendel__Stop m = MENDEL__STOP__INIT;
     Mendel__Token name;
     token_write(t, &name);
     m.token = &name;
     m.reason = (char *)reason;
-    m.unwanted = true;
+    m.unwanted = unwanted;
     return say(s, to, MENDEL__ENVELOPE__BODY_STOP, &m);
+}
+
+static status stop(server *s, const session *to, token t, const char *reason)
+{
+    return server_stop(s, to, t, reason, true);
 }
 
 status server_stop_unwanted(server *s)
@@ -139,7 +144,7 @@ status server_progress(server *s, session *from, const Mendel__Progress *p)
         at->images_per_s = p->images_per_s;
         at->memory = p->memory;
     }
-    return OK;
+    return p->metrics.len ? server_look(s, from, p) : OK;
 }
 
 status server_heartbeat(server *s, session *from, const Mendel__Heartbeat *h)

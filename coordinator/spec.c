@@ -155,6 +155,15 @@ static status read_model(const char *path, run_spec *out)
     return out->model_yaml ? OK : FAIL(ERR_MEMORY, "out of memory");
 }
 
+/* Candidates that may be stopped are looked at on their way: ten times, unless that was said. */
+static void choose_pruning(const coordinator_options *o, run_spec *out)
+{
+    enum { LOOKS = 10 };
+    out->prune = (prune_options){prune_rule_at(o->prune), o->prune_warmup, o->prune_least};
+    if (!prune_active(&out->prune) || out->train.test_every) return;
+    out->train.test_every = out->train.epochs > LOOKS ? out->train.epochs / LOOKS : 1;
+}
+
 static status make(const coordinator_options *o, const train_options *train, const bool *given, run_spec *out)
 {
     static const char *const strategies[] = {"mendel", "yolov5", "yolov5-as-run", "random"};
@@ -166,6 +175,7 @@ static status make(const coordinator_options *o, const train_options *train, con
     if (*out->train.resume)
         return FAIL(ERR_ARGUMENT, "--resume: a candidate starts anew; an evolution goes on with --run");
     out->train.nosave = out->train.notest = true; /* of all its epochs only the last one counts */
+    choose_pruning(o, out);
     out->strategy = strategy_find(strategies[o->strategy]);
     out->breeding = BREEDING_DEFAULTS;
     out->breeding.parent = (parent_mode)o->parent;

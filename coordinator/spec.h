@@ -9,6 +9,7 @@
 #include "common/train_options.h"
 #include "coordinator/breeding.h"
 #include "coordinator/options.h"
+#include "coordinator/pruning.h"
 #include "coordinator/store.h"
 
 typedef struct run_spec {
@@ -18,7 +19,8 @@ typedef struct run_spec {
     double fitness[FITNESS_TERMS]; /* weights of P, R, mAP@.5, mAP@.5:.95 */
     const strategy *strategy;
     breeding_options breeding;
-    uint64_t seed; /* of breeding */
+    uint64_t seed;       /* of breeding */
+    prune_options prune; /* which candidates are stopped early */
 
     /* training */
     train_options train;  /* complete; data, cfg, hyp, weights as they were given; precision may be auto */

@@ -145,6 +145,9 @@ status spec_list(const run_spec *spec, parts *out)
     TRY(add_number(out, "", "sigma", spec->breeding.sigma));
     TRY(add_integer(out, "run-seed", (int64_t)spec->seed));
     TRY(add_fitness(out, spec));
+    TRY(add_string(out, "prune", spec->prune.rule ? spec->prune.rule->name : "none"));
+    TRY(add_number(out, "", "prune-warmup", spec->prune.warmup));
+    TRY(add_integer(out, "prune-least", spec->prune.least));
     TRY(add_string(out, "trainer", spec->external ? "external" : "mendel"));
     TRY(add_hyps(out, spec));
     TRY(add_space(out, spec));

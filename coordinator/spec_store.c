@@ -183,10 +183,29 @@ static status load_breeding(store *s, run_spec *out)
     return result;
 }
 
+/* A run that is older than pruning stops nobody. */
+static status load_pruning(store *s, run_spec *out)
+{
+    char *words = NULL;
+    long long least;
+    out->prune = (prune_options){prune_rule_find("none"), 0.25, 5};
+    TRY(store_get(s, "spec prune", &words));
+    if (!words) return OK;
+    out->prune.rule = prune_rule_find(words);
+    status result = out->prune.rule ? OK : FAIL(ERR_FORMAT, "the store's prune is '%s'", words);
+    free(words);
+    if (result != OK) return result;
+    TRY(need_double(s, "prune-warmup", &out->prune.warmup));
+    TRY(need_long(s, "prune-least", &least));
+    out->prune.least = least;
+    return OK;
+}
+
 static status load(store *s, run_spec *out)
 {
     long long weights_bytes;
     TRY(load_breeding(s, out));
+    TRY(load_pruning(s, out));
     TRY(load_hyps(s, out));
     TRY(load_space(s, out));
     TRY(load_options(s, out));

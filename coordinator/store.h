@@ -135,6 +135,14 @@ status store_put_attempt(store *s, const store_attempt *a);
 /* By candidate, then attempt. `only` > 0: of that candidate alone. */
 status store_each_attempt(store *s, int64_t only, status (*visit)(void *state, store_attempt *a), void *state_of_visit);
 
+/* ---- looks: what candidates had on their way ---- */
+
+/* A candidate's fitness after an epoch, counted from 0; told again it is replaced. */
+status store_put_look(store *s, int64_t candidate, int64_t epoch, double fitness);
+/* All of them, by candidate, then epoch. Stops at the first status that is not OK and returns it. */
+status store_each_look(store *s, status (*visit)(void *state, int64_t candidate, int64_t epoch, double fitness),
+                       void *state);
+
 /* ---- events: what happened, for people and for a checker ---- */
 
 /* `kind` is one word ("start", "worker", "pause"), `words` one sentence. */

@@ -42,6 +42,7 @@ extern const char store_schema[];
                          "excluded.precision, excluded.version, excluded.threads, excluded.peak_memory, "              \
                          "excluded.seconds, excluded.resumed, excluded.reason, excluded.detail, excluded.log, "        \
                          "excluded.results)")                                                                          \
+    ROW(SQL_PUT_LOOK, "INSERT OR REPLACE INTO looks (candidate, epoch, fitness) VALUES (?, ?, ?)")                     \
     ROW(SQL_ADD_EVENT, "INSERT INTO events (wall_ms, kind, words) VALUES (?, ?, ?)")
 #define STORE_SQL_AS_ID(id, sql) id,
 typedef enum store_sql { STORE_STATEMENTS(STORE_SQL_AS_ID) STORE_SQL_COUNT } store_sql;

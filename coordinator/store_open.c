@@ -10,7 +10,7 @@
 #include "common/fs.h"
 #include "coordinator/store_inner.h"
 
-enum { APPLICATION_ID = 0x4d454e44, SCHEMA_VERSION = 1 };
+enum { APPLICATION_ID = 0x4d454e44, SCHEMA_VERSION = 2 };
 
 static bool log_has_something(const char *path)
 {
@@ -88,7 +88,7 @@ static status check_identity(store *s, bool *fresh)
     if (*fresh) return OK;
     if (application != APPLICATION_ID)
         return FAIL(ERR_FORMAT, "%s is not a run's store: a database of another program", s->path);
-    if (version != SCHEMA_VERSION)
+    if (version < 1 || version > SCHEMA_VERSION)
         return FAIL(ERR_FORMAT, "%s has schema %lld, this program knows schema %d: use the program that made it",
                     s->path, (long long)version, SCHEMA_VERSION);
     return OK;
@@ -120,6 +120,23 @@ static status make_schema(store *s)
         int code = run(s, sql.bytes);
         if (code != SQLITE_OK) result = store_fail(s, code, "make it");
     }
+    text_free(&sql);
+    return result;
+}
+
+/* Version 1 had no looks; all else is as it was. */
+static status upgrade_schema(store *s)
+{
+    int64_t version = 0;
+    int code = ask_int(s, "PRAGMA user_version", &version);
+    if (code != SQLITE_OK) return open_fail(s, code);
+    if (version == SCHEMA_VERSION) return OK;
+    const char *from = strstr(store_schema, "CREATE TABLE looks");
+    text sql = {0};
+    text_add(&sql, "BEGIN IMMEDIATE; %.*s; PRAGMA user_version = %d; COMMIT", (int)strcspn(from, ";"), from,
+             SCHEMA_VERSION);
+    status result = text_status(&sql);
+    if (result == OK && (code = run(s, sql.bytes)) != SQLITE_OK) result = store_fail(s, code, "bring it up to date");
     text_free(&sql);
     return result;
 }
@@ -165,7 +182,8 @@ static status set_up_writing(store *s, const char *run_folder, bool may_make)
     if (code != SQLITE_OK) return open_fail(s, code);
     sqlite3_wal_hook(s->db, after_commit, s); /* also turns SQLite's own checkpoints off */
     s->sweep_pages = STORE_SWEEP_PAGES;
-    if (!fresh) return may_make ? check_pages(s) : OK;
+    if (!fresh && may_make) TRY(check_pages(s));
+    if (!fresh) return may_make ? upgrade_schema(s) : OK;
     TRY(make_schema(s));
     return fs_sync_folder(run_folder);
 }

@@ -165,8 +165,40 @@ static void another_version_is_refused(void **state)
     bench *b = *state;
     store *s = open_store(b);
     store_close(&s);
-    run_sql(b, "PRAGMA user_version = 2");
-    refuse(b, ERR_FORMAT, "has schema 2, this program knows schema 1");
+    run_sql(b, "PRAGMA user_version = 3");
+    refuse(b, ERR_FORMAT, "has schema 3, this program knows schema 2");
+}
+
+static status take_look(void *state, int64_t candidate, int64_t epoch, double fitness)
+{
+    double *seen = state;
+    seen[0]++;
+    seen[1] = (double)candidate * 100 + (double)epoch + fitness;
+    return OK;
+}
+
+static void a_store_without_looks_gets_them(void **state)
+{
+    bench *b = *state;
+    store *s = open_store(b);
+    put_plain(s, b, 1);
+    assert_ok(store_commit(s));
+    store_close(&s);
+    run_sql(b, "DROP TABLE looks; PRAGMA user_version = 1");
+    assert_ok(store_open_reading(b->folder, &s)); /* as it is */
+    assert_int_equal(count_candidates(s, b), 1);
+    store_close(&s);
+    for (int times = 0; times < 2; times++) {
+        double seen[2] = {0};
+        s = open_store(b);
+        assert_int_equal(count_candidates(s, b), 1);
+        if (!times) assert_ok(store_put_look(s, 3, 7, 0.5));
+        assert_ok(store_put_look(s, 3, 7, 0.25));
+        assert_ok(store_commit(s));
+        assert_ok(store_each_look(s, take_look, seen));
+        assert_true(seen[0] == 1 && seen[1] == 307.25);
+        store_close(&s);
+    }
 }
 
 static void damage_is_found(void **state)
@@ -243,8 +275,13 @@ static void a_bad_row_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(a_killed_writers_log_is_read), CASE(a_folder_without_write_permission), CASE(nothing_there),
-        CASE(foreign_files_are_refused),    CASE(another_version_is_refused),        CASE(damage_is_found),
+        CASE(a_killed_writers_log_is_read),
+        CASE(a_folder_without_write_permission),
+        CASE(nothing_there),
+        CASE(foreign_files_are_refused),
+        CASE(another_version_is_refused),
+        CASE(a_store_without_looks_gets_them),
+        CASE(damage_is_found),
         CASE(a_bad_row_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -390,3 +390,31 @@ status store_each_attempt(store *s, int64_t only, status (*visit)(void *state, s
     sqlite3_finalize(statement);
     return result;
 }
+
+/* ---- looks ---- */
+
+status store_put_look(store *s, int64_t candidate, int64_t epoch, double fitness)
+{
+    TRY(store_begin(s));
+    binder b = {0};
+    TRY(store_statement(s, SQL_PUT_LOOK, &b.statement));
+    bind_int(&b, candidate);
+    bind_int(&b, epoch);
+    bind_double(&b, fitness);
+    return store_step(s, b.statement, b.code, "write what a candidate has on its way");
+}
+
+status store_each_look(store *s, status (*visit)(void *state, int64_t candidate, int64_t epoch, double fitness),
+                       void *state)
+{
+    sqlite3_stmt *statement = NULL;
+    TRY(store_prepare(s, "SELECT candidate, epoch, fitness FROM looks ORDER BY candidate, epoch", &statement));
+    status result = OK;
+    int code = SQLITE_DONE;
+    while (result == OK && (code = store_run(statement)) == SQLITE_ROW)
+        result = visit(state, sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1),
+                       sqlite3_column_double(statement, 2));
+    if (result == OK && code != SQLITE_DONE) result = store_fail(s, code, "read what candidates had on their way");
+    sqlite3_finalize(statement);
+    return result;
+}

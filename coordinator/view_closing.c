@@ -61,7 +61,7 @@ static bool is_one_of(const char *name, const char *const *names)
 /* Said first, whether or not they are defaults; and not said: the best hyps stand in for hyp, and candidates alone neither save
  * nor validate before their end. */
 static const char *const always[] = {"data", "cfg", "weights", "epochs", "batch-size", "img-size", NULL};
-static const char *const never[] = {"hyp", "nosave", "notest", "resume", "name", NULL};
+static const char *const never[] = {"hyp", "nosave", "notest", "test-every", "resume", "name", NULL};
 
 /* What the options would be had the run said only what is said first. */
 static status make_plain_options(const train_options *run, train_options *out)

@@ -17,6 +17,7 @@ else # later
     set -- --project "$MENDEL_FOLDER/runs" --name exp "$@"
 fi
 if knows notest; then validate=--notest; else validate=--noval; fi
+[ "$MENDEL_TEST_EVERY" = 0 ] || validate=
 if knows img-size; then size=--img-size; else size=--imgsz; fi
 [ -z "$MENDEL_WEIGHTS$MENDEL_CFG" ] || set -- --weights "$MENDEL_WEIGHTS" --cfg "$MENDEL_CFG" "$@"
 [ -z "$MENDEL_DATA" ] || set -- --data "$MENDEL_DATA" "$@"

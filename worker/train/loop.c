@@ -194,7 +194,8 @@ static status validate(training *t)
         char *const *names = class_names(t);
         memcpy(t->row.metrics, v.results, sizeof t->row.metrics);
         t->validated = true;
-        memcpy(t->maps, v.maps, (size_t)t->classes * sizeof *t->maps);
+        if (!t->o->notest) /* --image-weights draws by them */
+            memcpy(t->maps, v.maps, (size_t)t->classes * sizeof *t->maps);
         ap_print(&v.summary, names, t->classes, false, &table);
         training_validated report = {t->epoch, v.results, fitness(v.results, fitness_weights_default),
                                      text_string(&table)};
@@ -214,10 +215,16 @@ static void note_epoch(const training *t)
     journal_epoch(t->journal, &t->row, last.lr);
 }
 
+/* With --notest, to tell how it goes: a look that changes nothing of the training. */
+static bool looks(const training *t)
+{
+    return t->o->notest && t->o->test_every && (t->epoch + 1) % t->o->test_every == 0;
+}
+
 static status finish_epoch(training *t)
 {
     bool final = t->epoch + 1 == t->epochs;
-    if (!t->o->notest || final) TRY(validate(t));
+    if (!t->o->notest || final || looks(t)) TRY(validate(t));
     TRY(results_append(t->results_path, &t->row));
     note_epoch(t);
     double now = fitness(t->row.metrics, fitness_weights_default);
