@@ -9,6 +9,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/options.h"
+#include "common/shelf.h"
 #include "common/signals.h"
 #include "common/text.h"
 #include "common/words.h"
@@ -190,8 +191,11 @@ static status work(const worker_options *o, const char *trainer, const char *dat
     TRY(place_choose(trainer, &wishes, &place));
     status result = spool_open(or_null(o->spool), &s);
     if (result == OK) {
+        shelf *pictures; /* what a candidate has decoded stays there for the next one */
+        if (shelf_hold(NULL, &pictures) != OK) log_debug("%s", status_message());
         say_place(&place, s);
         result = client_run(&options, &place, s);
+        shelf_let_go(&pictures);
         spool_close(&s);
     }
     place_free(&place);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "common/cores.h"
+#include "common/log.h"
+#include "common/shelf.h"
 #include "common/text.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/trial.h"
@@ -98,9 +100,11 @@ static status run(const void *options)
 {
     const candidate_options *o = options;
     bench_set set;
+    shelf *pictures; /* held as a worker does, so that the trainers find each other's */
     int64_t cores = cores_available();
     trial_times all;
     TRY(bench_set_open(o->data, &set));
+    if (shelf_hold(NULL, &pictures) != OK) log_warning("%s", status_message());
     trial_order order = {.set = &set,
                          .cfg = o->cfg,
                          .precision = o->precision,
@@ -113,6 +117,7 @@ static status run(const void *options)
     status s = trial_warm_up(&order);
     if (s == OK && cores > 1 && !o->alone) s = compare(&order, cores);
     else if (s == OK && (s = trial_run(&order, &all)) == OK) show(&all, "all_cores");
+    shelf_let_go(&pictures);
     bench_set_close(&set);
     return s;
 }

@@ -3,6 +3,8 @@
 
 #include "common/array.h"
 #include "common/cores.h"
+#include "common/log.h"
+#include "common/shelf.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/trial.h"
 
@@ -59,7 +61,9 @@ static status run(const void *options)
 {
     const startup_options *o = options;
     bench_set set;
+    shelf *pictures; /* held as a worker does, so that the trainers find each other's */
     TRY(bench_set_open(o->data, &set));
+    if (shelf_hold(NULL, &pictures) != OK) log_warning("%s", status_message());
     trial_order order = {.set = &set,
                          .cfg = o->cfg,
                          .precision = o->precision,
@@ -71,6 +75,7 @@ static status run(const void *options)
                          .only_start = true,
                          .lines = o->lines};
     status s = report(o, &order);
+    shelf_let_go(&pictures);
     bench_set_close(&set);
     return s;
 }

@@ -1,10 +1,14 @@
 /* cache.h - pictures of a data set in memory, decoded and at the training size: each once, when it is first wanted.
  *
  * Whoever wants a picture that is not there yet decodes it; others who want the same one wait. So a training starts with the
- * pictures of its first batch, and its first epoch fills the cache. */
+ * pictures of its first batch, and its first epoch fills the cache.
+ *
+ * On a shelf the memory is that of all processes of the machine that cache the same files at the same size. Two of them may decode
+ * the same picture at once, and then write the same bytes. */
 #ifndef DATA_CACHE_H
 #define DATA_CACHE_H
 
+#include "common/shelf.h"
 #include "worker/data/dataset.h"
 #include "worker/data/image.h"
 #include "worker/data/resize.h"
@@ -29,9 +33,9 @@ typedef struct cache {
 status cache_load_picture(image_reader *r, const dataset_image *from, int size, resize_kind shrink, image *spare,
                           image *out);
 
-/* Take the memory for all pictures of `d`, which is borrowed until the cache is destroyed. ERR_MEMORY says how much was needed; it
- * is refused before it would push the machine into its last memory. */
-status cache_create(const dataset *d, int size, resize_kind shrink, cache **out);
+/* Take the memory for all pictures of `d`, which is borrowed until the cache is destroyed, as is `share`: a shelf, or NULL for memory
+ * of this process's own. ERR_MEMORY says how much was needed; it is refused before it would push the machine into its last memory. */
+status cache_create(const dataset *d, int size, resize_kind shrink, shelf *share, cache **out);
 void cache_destroy(cache **c);
 
 /* Make sure that picture `index` is there. May be called from several threads, each with a reader and spare memory of its own.

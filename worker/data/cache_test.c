@@ -43,7 +43,7 @@ static void every_picture_is_what_loading_it_gives(void **state)
     assert_int_equal(image_reader_create(&reader), OK);
     for (int k = 0; k < 2; k++) {
         cache *c;
-        assert_int_equal(cache_create(data, SIZE, kinds[k], &c), OK);
+        assert_int_equal(cache_create(data, SIZE, kinds[k], NULL, &c), OK);
         size_t bytes = 0;
         for (int i = 0; i < PICTURES; i++) {
             const cached_picture *p = &c->pictures[i];
@@ -71,7 +71,7 @@ static status want(int index, int size)
     image spare = {0};
     cache *c;
     assert_int_equal(image_reader_create(&reader), OK);
-    assert_int_equal(cache_create(data, size, RESIZE_LINEAR, &c), OK);
+    assert_int_equal(cache_create(data, size, RESIZE_LINEAR, NULL, &c), OK);
     status first = cache_want(c, index, reader, &spare), again = cache_want(c, index, reader, &spare);
     assert_int_equal(first, again);
     cache_destroy(&c);
@@ -87,7 +87,7 @@ static void a_picture_is_read_once(void **state)
     image spare = {0};
     cache *c;
     assert_int_equal(image_reader_create(&reader), OK);
-    assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, &c), OK);
+    assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, NULL, &c), OK);
     assert_int_equal(cache_want(c, 3, reader, &spare), OK);
     assert_int_equal(unlink(data->images[3].path), 0);
     assert_int_equal(unlink(data->images[4].path), 0);
@@ -143,7 +143,7 @@ static void threads_find_every_picture_whole(void **state)
         wanting all = {0};
         wanter each[THREADS];
         pthread_t threads[THREADS];
-        assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, &all.cache), OK);
+        assert_int_equal(cache_create(data, SIZE, RESIZE_LINEAR, NULL, &all.cache), OK);
         pthread_barrier_init(&all.start, NULL, THREADS);
         for (int i = 0; i < THREADS; i++) {
             each[i] = (wanter){&all, i};
@@ -157,6 +157,91 @@ static void threads_find_every_picture_whole(void **state)
         pthread_barrier_destroy(&all.start);
         cache_destroy(&all.cache);
     }
+}
+
+/* ---- shared ---- */
+
+static cache *create_shared(shelf *s, const dataset *d, int size, resize_kind shrink)
+{
+    cache *c;
+    if (cache_create(d, size, shrink, s, &c) != OK) fail_msg("%s", status_message());
+    return c;
+}
+
+static void check_pictures(cache *c, resize_kind shrink)
+{
+    image_reader *reader;
+    image spare = {0}, one = {0};
+    assert_int_equal(image_reader_create(&reader), OK);
+    for (int i = 0; i < PICTURES; i++) {
+        assert_int_equal(cache_want(c, i, reader, &spare), OK);
+        assert_int_equal(cache_load_picture(reader, &data->images[i], SIZE, shrink, &spare, &one), OK);
+        assert_memory_equal(c->pixels + c->pictures[i].offset, one.pixels, image_bytes(one.width, one.height));
+    }
+    for (int i = 0; i < CACHE_SPARE_BYTES; i++) assert_int_equal(c->pixels[c->bytes + (size_t)i], 0);
+    image_free(&spare);
+    image_free(&one);
+    image_reader_destroy(&reader);
+}
+
+static status want_from(cache *c, int index)
+{
+    image_reader *reader;
+    image spare = {0};
+    assert_int_equal(image_reader_create(&reader), OK);
+    status s = cache_want(c, index, reader, &spare);
+    image_reader_destroy(&reader);
+    image_free(&spare);
+    return s;
+}
+
+static void what_one_cache_has_decoded_another_finds(void **state)
+{
+    (void)state;
+    shelf *s;
+    assert_int_equal(shelf_hold(folder, &s), OK);
+    cache *a = create_shared(s, data, SIZE, RESIZE_LINEAR), *b = create_shared(s, data, SIZE, RESIZE_LINEAR);
+    check_pictures(a, RESIZE_LINEAR);
+    check_pictures(b, RESIZE_LINEAR);
+    cache_destroy(&a);
+    assert_int_equal(unlink(data->images[3].path), 0);
+    assert_int_equal(want_from(b, 3), OK);
+    cache *c = create_shared(s, data, SIZE, RESIZE_LINEAR); /* comes when nobody but `b` has it */
+    assert_int_equal(want_from(c, 3), OK);
+    cache_destroy(&b);
+    cache_destroy(&c);
+    c = create_shared(s, data, SIZE, RESIZE_LINEAR); /* and when nobody has */
+    assert_int_equal(want_from(c, 3), OK);
+    cache_destroy(&c);
+    shelf_let_go(&s);
+}
+
+/* Another size, another way to shrink, a file that has changed: nothing of what is there is taken for it. */
+static void what_is_not_the_same_is_not_shared(void **state)
+{
+    (void)state;
+    shelf *s;
+    assert_int_equal(shelf_hold(folder, &s), OK);
+    cache *all = create_shared(s, data, SIZE, RESIZE_LINEAR);
+    check_pictures(all, RESIZE_LINEAR);
+    cache *c = create_shared(s, data, SIZE, RESIZE_AREA);
+    check_pictures(c, RESIZE_AREA);
+    cache_destroy(&c);
+    assert_int_equal(unlink(data->images[3].path), 0);
+    c = create_shared(s, data, SIZE / 2, RESIZE_LINEAR);
+    assert_int_equal(want_from(c, 3), ERR_NOT_FOUND);
+    cache_destroy(&c);
+    dataset changed = *data;
+    changed.images = malloc((size_t)data->count * sizeof *changed.images);
+    assert_non_null(changed.images);
+    memcpy(changed.images, data->images, (size_t)data->count * sizeof *changed.images);
+    changed.images[7].stamp.changed_ns++;
+    c = create_shared(s, &changed, SIZE, RESIZE_LINEAR);
+    assert_int_equal(want_from(c, 3), ERR_NOT_FOUND);
+    cache_destroy(&c);
+    free(changed.images);
+    cache_destroy(&all);
+    shelf_let_go(&s);
 }
 
 /* ---- errors ---- */
@@ -202,7 +287,7 @@ static void more_than_the_machine_has_is_refused_with_numbers(void **state)
     for (int i = 0; i < MANY; i++) images[i] = (dataset_image){.width = 60000, .height = 60000};
     dataset vast = {.images = images, .count = MANY};
     cache *c = (cache *)1;
-    assert_int_equal(cache_create(&vast, 60000, RESIZE_LINEAR, &c), ERR_MEMORY);
+    assert_int_equal(cache_create(&vast, 60000, RESIZE_LINEAR, NULL, &c), ERR_MEMORY);
     assert_null(c);
     assert_non_null(strstr(status_message(), "1048576 images"));
     assert_non_null(strstr(status_message(), " GB"));
@@ -215,6 +300,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_picture_is_what_loading_it_gives, start, end),
         cmocka_unit_test_setup_teardown(a_picture_is_read_once, start, end),
         cmocka_unit_test_setup_teardown(threads_find_every_picture_whole, start, end),
+        cmocka_unit_test_setup_teardown(what_one_cache_has_decoded_another_finds, start, end),
+        cmocka_unit_test_setup_teardown(what_is_not_the_same_is_not_shared, start, end),
         cmocka_unit_test_setup_teardown(a_picture_broken_since_the_scan_is_named, start, end),
         cmocka_unit_test_setup_teardown(a_picture_of_another_size_than_at_the_scan_is_named, start, end),
         cmocka_unit_test_setup_teardown(a_missing_picture_is_named, start, end),

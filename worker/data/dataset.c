@@ -72,7 +72,10 @@ static status build(const scanned *s, dataset *d)
             continue;
         }
         dataset_image *image = &d->images[d->count++];
-        *image = (dataset_image){.path = text_copy(s->paths->names[i]), .width = e->width, .height = e->height};
+        *image = (dataset_image){.path = text_copy(s->paths->names[i]),
+                                 .width = e->width,
+                                 .height = e->height,
+                                 .stamp = e->image};
         if (!image->path) return FAIL(ERR_MEMORY, "out of memory for a list of pictures");
         TRY(add_labels(s, i, d, image));
     }

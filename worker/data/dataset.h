@@ -8,10 +8,12 @@
 
 #include "common/data_yaml.h"
 #include "worker/data/labels.h"
+#include "worker/data/scan.h"
 
 typedef struct dataset_image {
     char *path;
     int width, height;    /* upright */
+    file_stamp stamp;     /* of the file when it was looked at */
     size_t first, labels; /* rows of the data set's labels */
 } dataset_image;
 

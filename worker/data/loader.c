@@ -228,7 +228,8 @@ status loader_create(loader **out, const dataset *data, const loader_options *op
     if (s == OK) s = make_plan(l);
     if (s == OK) s = make_ring(l);
     if (s == OK && options->cache)
-        s = cache_create(data, options->image_size, options->augment ? RESIZE_LINEAR : RESIZE_AREA, &l->cache);
+        s = cache_create(data, options->image_size, options->augment ? RESIZE_LINEAR : RESIZE_AREA, options->share,
+                         &l->cache);
     if (s == OK) s = start_threads(l);
     if (s == OK) *out = l;
     else loader_destroy(&l);

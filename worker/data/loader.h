@@ -15,6 +15,7 @@
 #ifndef DATA_LOADER_H
 #define DATA_LOADER_H
 
+#include "common/shelf.h"
 #include "worker/backend/backend.h"
 #include "worker/data/sample.h"
 
@@ -27,6 +28,7 @@ typedef struct loader_options {
     double pad;     /* rect: border in strides; 0 in training and its validation, .5 in stand-alone testing */
     bool shuffle;   /* another order each epoch; with rect whole batches change places */
     bool cache;     /* keep pictures decoded in memory once they have been read */
+    shelf *share;   /* with `cache`: that memory is to be there for others, too; NULL: it is not. Borrowed */
     int threads;    /* that make samples; 0: none, loader_next does */
     uint64_t seed;
     const double *hyp;      /* of HYP_COUNT, copied; needed with augment */

@@ -363,6 +363,30 @@ static void an_epoch_can_begin_within_another(void **state)
     loader_destroy(&m);
 }
 
+/* Whatever was taken in between, and also after an epoch that was left in its middle. */
+static void a_loader_that_is_started_again_gives_the_same(void **state)
+{
+    (void)state;
+    loader_options kinds[] = {training, validation, training};
+    kinds[2].rect = true;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        for (int cached = 0; cached < 2; cached++)
+            for (int threads = 0; threads < 4; threads += 3) {
+                char first[FS_HASH_ROOM], again[FS_HASH_ROOM];
+                const batch *b;
+                kinds[k].cache = cached;
+                loader *l = create(kinds[k], threads);
+                hash_epochs(l, first);
+                assert_int_equal(loader_start_epoch(l, 7, NULL), OK);
+                assert_int_equal(loader_next(l, &b), OK);
+                hash_epochs(l, again);
+                assert_string_equal(first, again);
+                hash_epochs(l, again);
+                assert_string_equal(first, again);
+                loader_destroy(&l);
+            }
+}
+
 static void options_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -408,6 +432,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_broken_picture_in_a_mosaic_is_the_same_error_each_time, start, end),
         cmocka_unit_test_setup_teardown(a_loader_can_be_ended_at_any_moment, start, end),
         cmocka_unit_test_setup_teardown(an_epoch_can_begin_within_another, start, end),
+        cmocka_unit_test_setup_teardown(a_loader_that_is_started_again_gives_the_same, start, end),
         cmocka_unit_test_setup_teardown(options_that_make_no_sense_are_refused, start, end),
         cmocka_unit_test_setup_teardown(there_is_no_batch_before_an_epoch, start, end),
     };

@@ -123,6 +123,7 @@ static status open_loader(training *t, const dataset *data, loader_options o, lo
     o.stride = t->stride;
     o.batch = (int)t->o->batch_size;
     o.cache = t->o->cache_images;
+    o.share = t->shelf;
     o.seed = (uint64_t)t->o->seed;
     o.hyp = t->request->hyps;
     o.ops = t->ops;
@@ -144,6 +145,9 @@ static status open_loaders(training *t)
     loader_options val = {.image_size = t->test_size, .rect = true};
     train.rect = train.rect && !t->o->image_weights;
     t->blame = REASON_DATA;
+    /* The candidates of an evolution all see the same pictures. */
+    if (t->request->candidate && t->o->cache_images && shelf_hold(NULL, &t->shelf) != OK)
+        log_debug("%s", status_message());
     status s = open_loader(t, t->train_data, train, &t->train_loader);
     if (s == OK) s = open_loader(t, t->val_data, val, &t->val_loader);
     if (s == ERR_ARGUMENT) t->blame = REASON_REFUSED; /* the options make no sense, whatever the data */
@@ -345,6 +349,7 @@ void training_teardown(training *t)
     learner_destroy(&t->learner);
     loader_destroy(&t->train_loader);
     loader_destroy(&t->val_loader);
+    shelf_let_go(&t->shelf);
     dataset_destroy(&t->train_data);
     dataset_destroy(&t->val_data);
     model_free(&t->model);

@@ -20,6 +20,7 @@ typedef struct training {
     int classes;
     dataset *train_data, *val_data;
     loader *train_loader, *val_loader;
+    shelf *shelf; /* where a candidate's decoded pictures are for all; NULL: they are not */
     int image_size, test_size, stride;
 
     /* model and device */
