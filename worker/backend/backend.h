@@ -15,11 +15,12 @@
 #include "common/text.h"
 #include "worker/backend/graph.h"
 
-enum { BACKEND_ABI = 2, DEVICE_NAME_ROOM = 128, DEVICE_ID_ROOM = 64 };
+enum { BACKEND_ABI = 3, DEVICE_NAME_ROOM = 128, DEVICE_ID_ROOM = 64, TEAM_TICKET = 128, TEAM_RANKS = 64 };
 
 typedef struct device device;
 typedef struct buffer buffer; /* memory on a device */
 typedef struct plan plan;     /* a graph, compiled for a device */
+typedef struct team team;     /* a device among those of other processes that train together, its ranks */
 
 typedef enum precision { PRECISION_FP32, PRECISION_BF16, PRECISION_FP16, PRECISION_COUNT } precision;
 
@@ -41,6 +42,9 @@ typedef struct plan_options {
     bool training;       /* batch statistics, backward pass; otherwise inference with running statistics */
     precision precision; /* of feature maps and weights inside; weights at rest, statistics and loss stay fp32 */
     buffer *buffers[ARENA_COUNT]; /* borrowed, must outlive the plan; NULL where the graph stores nothing */
+    /* Training: OP_NORM takes the statistics of all ranks' batches, which run the same graph at once. NULL: of its own.
+     * Borrowed, must outlive the plan. */
+    team *team;
     plan *share; /* NULL, or a plan that never runs at the same time: its memory for feature maps is used again
                                      if it is large enough. Borrowed; it must be destroyed later */
 } plan_options;
@@ -86,6 +90,19 @@ typedef struct backend_ops {
     status (*plan_ceiling)(plan *p, double *seconds);
     /* Run `runs` times and append a table of where the time goes: a line a kind of operation. */
     status (*plan_profile)(plan *p, int runs, text *out);
+
+    /* What `ranks` processes need to find each other, at most TEAM_RANKS: made by rank 0, to be carried to the others by whoever
+     * started them. */
+    status (*team_ticket)(int ranks, unsigned char ticket[TEAM_TICKET]);
+    /* Become one of the ranks, whose devices are of one kind; may return before the others have come. ERR_UNSUPPORTED when they
+     * cannot reach each other, ERR_ARGUMENT for a ticket that is none. */
+    status (*team_join)(device *d, const unsigned char ticket[TEAM_TICKET], int rank, int ranks, team **out);
+    void (*team_leave)(team **t);
+    /* From any thread: another rank is gone. What waits for it, now or later, returns ERR_DEVICE. */
+    void (*team_abort)(team *t);
+    /* Replace `count` float32 elements of a buffer by their sums over all ranks, which all call this with the same range. They are
+     * added in the order of the ranks: everyone gets the same bits. */
+    status (*team_sum)(team *t, buffer *b, size_t first, size_t count);
 } backend_ops;
 
 /* The symbol that a backend exports. */

@@ -53,8 +53,8 @@ typedef enum op_kind {
                       (odd, odd), in this order of channel groups */
     OP_CONV,   /* x, weight (O, I/groups, kh, kw), bias (O) or none -> y: cross-correlation with zero padding */
     OP_NORM,   /* x, gamma, beta, running mean, running variance (C each) -> y = (x - m) / sqrt(v + eps) * gamma + beta.
-                      Training: m and v of the batch (v by 1/n); running = (1 - momentum) running + momentum batch, with the
-                      variance by 1/(n - 1) there. Inference: the running ones */
+                      Training: m and v of the batch, with a team of those of all ranks (v by 1/n); running = (1 - momentum)
+                      running + momentum batch, with the variance by 1/(n - 1) there. Inference: the running ones */
     OP_ACTIVATION, /* x -> y elementwise */
     OP_ADD,        /* a, b -> y */
     OP_CONCAT,     /* a, b, ... -> y along C */

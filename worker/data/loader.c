@@ -48,11 +48,11 @@ struct loader {
     double hyp[HYP_COUNT];
     cache *cache;
     int *rect_order;         /* rect: the data set's indices by shape */
-    rect_shape *rect_shapes; /* rect: of each batch */
-    int batches;
-    rect_shape largest;     /* of a batch, by pixels */
-    loader_thread *threads; /* at least one, for its maker */
-    int started;            /* that really run */
+    rect_shape *rect_shapes; /* rect: of each batch of all ranks */
+    int jobs, batches;       /* of an epoch */
+    rect_shape largest;      /* of a batch, by pixels */
+    loader_thread *threads;  /* at least one, for its maker */
+    int started;             /* that really run */
     loader_slot *ring;
     int depth;
 
@@ -85,10 +85,11 @@ static void make(loader *l, maker *m, int job)
     loader_slot *slot = &l->ring[number % l->depth];
     int place = job - b->first;
     loader_item *item = &slot->items[place];
+    int64_t common = (int64_t)job * l->options.ranks + l->options.rank;
     maker_job work = {.index = l->order[job],
                       .width = b->shape.width,
                       .height = b->shape.height,
-                      .draw = draw_keyed(l->options.seed, DRAW_SAMPLE, l->epoch, job)};
+                      .draw = draw_keyed(l->options.seed, DRAW_SAMPLE, l->epoch, common)};
     const sample *made;
     uint8_t *to = slot->images + (size_t)place * image_bytes(b->shape.width, b->shape.height);
     slot->index[place] = work.index;
@@ -143,18 +144,20 @@ static status check_options(const loader_options *o)
     if (o->threads < 0) return FAIL(ERR_ARGUMENT, "%d loader threads", o->threads);
     if (o->augment && !o->hyp) return FAIL(ERR_ARGUMENT, "augmentation without hyperparameters");
     if (!(o->pad >= 0)) return FAIL(ERR_ARGUMENT, "a border of %g strides", o->pad);
+    if (o->ranks < 0 || o->rank < 0 || o->rank > (o->ranks ? o->ranks - 1 : 0))
+        return FAIL(ERR_ARGUMENT, "loader %d of %d", o->rank, o->ranks);
     return OK;
 }
 
 static status plan_shapes(loader *l)
 {
     const loader_options *o = &l->options;
-    l->batches = rect_batches(l->data->count, o->batch);
+    l->batches = rect_batches(l->jobs, o->batch);
     l->largest = (rect_shape){o->image_size, o->image_size};
     if (!o->rect) return OK;
     TRY(array_new(&l->rect_order, (size_t)l->data->count));
     TRY(array_new(&l->rect_shapes, (size_t)l->batches));
-    TRY(rect_plan(l->data, o->batch, o->image_size, o->stride, o->pad, l->rect_order, l->rect_shapes));
+    TRY(rect_plan(l->data, o->batch * o->ranks, o->image_size, o->stride, o->pad, l->rect_order, l->rect_shapes));
     l->largest = l->rect_shapes[0];
     for (int i = 1; i < l->batches; i++) {
         const rect_shape *r = &l->rect_shapes[i];
@@ -183,8 +186,8 @@ static status make_ring(loader *l)
 
 static status make_plan(loader *l)
 {
-    TRY(array_new(&l->order, (size_t)l->data->count));
-    TRY(array_new(&l->batch_of, (size_t)l->data->count));
+    TRY(array_new(&l->order, (size_t)l->jobs));
+    TRY(array_new(&l->batch_of, (size_t)l->jobs));
     return array_new(&l->plan, (size_t)l->batches);
 }
 
@@ -219,7 +222,9 @@ status loader_create(loader **out, const dataset *data, const loader_options *op
     TRY(array_new(&l, 1));
     l->data = data;
     l->options = *options;
-    if (l->options.batch > data->count) l->options.batch = data->count;
+    if (!l->options.ranks) l->options.ranks = 1;
+    l->jobs = (data->count + l->options.ranks - 1) / l->options.ranks;
+    if (l->options.batch > l->jobs) l->options.batch = l->jobs;
     if (options->hyp) memcpy(l->hyp, options->hyp, sizeof l->hyp);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
@@ -290,24 +295,30 @@ void loader_largest(const loader *l, int *count, int *height, int *width)
 
 /* ---- epochs ---- */
 
+/* The picture at a place of the order that all ranks have in common. `from`: of its rectangular batches, else of its places. */
+static int picture_at(const loader *l, const int *given, const int *from, int place)
+{
+    int size = l->options.batch * l->options.ranks;
+    place %= l->data->count;
+    if (given) return given[place];
+    return l->options.rect ? l->rect_order[from[place / size] * size + place % size] : from[place];
+}
+
 /* Which job is which picture, and which batch. With rect, batches keep their pictures, and the last, smaller one its place. */
 static status order_jobs(loader *l, const int *given)
 {
-    int n = l->data->count, size = l->options.batch, *from;
+    int n = l->data->count, size = l->options.batch, ranks = l->options.ranks, *from;
     draw d = draw_keyed(l->options.seed, DRAW_ORDER, l->epoch, 0);
-    TRY(array_new(&from, (size_t)n)); /* of the rectangular batches, else of the jobs */
+    TRY(array_new(&from, (size_t)n));
     for (int i = 0; i < n; i++) from[i] = i;
-    if (l->options.shuffle && !given) draw_shuffled(&d, l->options.rect ? n / size : n, from);
-    for (int job = 0; job < n; job++) {
-        int number = job / size;
-        l->batch_of[job] = number;
-        l->order[job] = given             ? given[job]
-                        : l->options.rect ? l->rect_order[from[number] * size + job % size]
-                                          : from[job];
+    if (l->options.shuffle && !given) draw_shuffled(&d, l->options.rect ? n / (size * ranks) : n, from);
+    for (int job = 0; job < l->jobs; job++) {
+        l->batch_of[job] = job / size;
+        l->order[job] = picture_at(l, given, from, job * ranks + l->options.rank);
     }
     for (int i = 0; i < l->batches; i++)
         l->plan[i] = (loader_batch){.first = i * size,
-                                    .count = i + 1 < l->batches ? size : n - i * size,
+                                    .count = i + 1 < l->batches ? size : l->jobs - i * size,
                                     .shape = l->options.rect ? l->rect_shapes[from[i]] : l->largest};
     free(from);
     return OK;
@@ -334,8 +345,8 @@ static void stop_jobs(loader *l)
 static void start_jobs(loader *l, int number)
 {
     l->next_batch = number;
-    l->next_job = number < l->batches ? l->plan[number].first : l->data->count;
-    l->job_count = l->data->count;
+    l->next_job = number < l->batches ? l->plan[number].first : l->jobs;
+    l->job_count = l->jobs;
     for (int i = number; i < l->batches && i < number + l->depth; i++) clear_slot(l, i);
     pthread_cond_broadcast(&l->work);
 }

@@ -11,6 +11,10 @@
  *         if (s != ERR_END) ...
  *     loader_destroy(&l);
  *
+ * Ranks share an epoch as torch's DistributedSampler does it: rank r gets every ranks-th picture of the common order from the r-th on,
+ * so that batch n of all ranks together is batch n of one loader with ranks times the batch. Where the pictures do not go round, those
+ * at the start come again. A picture's place in the common order is what its random choices are keyed by.
+ *
  * Source: create_dataloader(), LoadImagesAndLabels and collate_fn() in utils/datasets.py of the reference. */
 #ifndef DATA_LOADER_H
 #define DATA_LOADER_H
@@ -31,7 +35,8 @@ typedef struct loader_options {
     shelf *share;   /* with `cache`: that memory is to be there for others, too; NULL: it is not. Borrowed */
     int threads;    /* that make samples; 0: none, loader_next does */
     uint64_t seed;
-    const double *hyp;      /* of HYP_COUNT, copied; needed with augment */
+    int rank, ranks;   /* of several loaders that share an epoch this one is `rank`; ranks 0 or 1: it has all of it */
+    const double *hyp; /* of HYP_COUNT, copied; needed with augment */
     const backend_ops *ops; /* makes the samples; NULL: augment_plain. Borrowed, as is device */
     device *device;
 } loader_options;

@@ -144,6 +144,71 @@ static void every_picture_comes_once_and_the_last_batch_is_kept(void **state)
     }
 }
 
+/* Image `i` of a batch, its targets and which picture it is, are those of image `k` of another. */
+static void expect_same_image(const batch *a, int i, const batch *b, int k)
+{
+    size_t bytes = (size_t)a->height * (size_t)a->width * 3;
+    assert_true(a->height == b->height && a->width == b->width && a->index[i] == b->index[k]);
+    assert_memory_equal(a->images + (size_t)i * bytes, b->images + (size_t)k * bytes, bytes);
+    int n = 0, m = 0, ends[2] = {a->target_count, b->target_count};
+    for (;; n++, m++) {
+        while (n < ends[0] && a->targets[6 * n] != (float)i) n++;
+        while (m < ends[1] && b->targets[6 * m] != (float)k) m++;
+        assert_int_equal(n < ends[0], m < ends[1]);
+        if (n >= ends[0]) return;
+        assert_memory_equal(a->targets + 6 * n + 1, b->targets + 6 * m + 1, 5 * sizeof *a->targets);
+    }
+}
+
+/* All ranks' batches together are the batches of one loader, until the pictures do not go round. */
+static void compare_ranks(loader_options o, int ranks, const int *order)
+{
+    enum { EACH = 2, RANKS_MOST = 3 };
+    loader *whole, *part[RANKS_MOST];
+    int seen = 0, places = 0;
+    o.batch = EACH * ranks;
+    whole = create(o, 2);
+    o.batch = EACH;
+    o.ranks = ranks;
+    for (o.rank = 0; o.rank < ranks; o.rank++) {
+        part[o.rank] = create(o, 2);
+        assert_int_equal(loader_batches(part[o.rank]), loader_batches(whole));
+        assert_int_equal(loader_start_epoch(part[o.rank], 5, order), OK);
+    }
+    assert_int_equal(loader_start_epoch(whole, 5, order), OK);
+    const batch *all, *b;
+    while (loader_next(whole, &all) == OK)
+        for (int r = 0; r < ranks; r++) {
+            assert_int_equal(loader_next(part[r], &b), OK);
+            for (int i = 0; i < b->count; i++, places++) {
+                int k = i * ranks + r;
+                if (k < all->count) expect_same_image(b, i, all, k);
+                seen += k < all->count;
+            }
+        }
+    assert_int_equal(seen, PICTURES);
+    assert_int_equal(places, (PICTURES + ranks - 1) / ranks * ranks); /* as many for each */
+    for (int r = 0; r < ranks; r++) {
+        assert_int_equal(loader_next(part[r], &b), ERR_END);
+        loader_destroy(&part[r]);
+    }
+    loader_destroy(&whole);
+}
+
+static void ranks_share_an_epoch(void **state)
+{
+    (void)state;
+    int order[PICTURES];
+    for (int i = 0; i < PICTURES; i++) order[i] = i * 3 % 5;
+    loader_options shaped = training;
+    shaped.rect = true;
+    for (int ranks = 1; ranks <= 3; ranks++) {
+        compare_ranks(training, ranks, NULL);
+        compare_ranks(shaped, ranks, NULL);
+        compare_ranks(training, ranks, order);
+    }
+}
+
 static void a_batch_is_at_most_the_data_set(void **state)
 {
     (void)state;
@@ -390,7 +455,7 @@ static void a_loader_that_is_started_again_gives_the_same(void **state)
 static void options_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 10; i++) {
         loader_options o = training;
         loader *l = (loader *)1;
         if (i == 0) o.batch = 0;
@@ -402,6 +467,7 @@ static void options_that_make_no_sense_are_refused(void **state)
         if (i == 6) o.pad = -1;
         if (i == 7) o.image_size = 1 << 30;
         if (i == 8) o.stride = 31, o.image_size = 31;
+        if (i == 9) o.ranks = o.rank = 2;
         assert_int_equal(loader_create(&l, data, &o), ERR_ARGUMENT);
         assert_null(l);
     }
@@ -422,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(batches_are_the_same_for_any_number_of_threads, start, end),
         cmocka_unit_test_setup_teardown(the_seed_and_the_epoch_change_what_comes, start, end),
         cmocka_unit_test_setup_teardown(every_picture_comes_once_and_the_last_batch_is_kept, start, end),
+        cmocka_unit_test_setup_teardown(ranks_share_an_epoch, start, end),
         cmocka_unit_test_setup_teardown(a_batch_is_at_most_the_data_set, start, end),
         cmocka_unit_test_setup_teardown(validation_letterboxes, start, end),
         cmocka_unit_test_setup_teardown(training_targets_lie_in_the_picture, start, end),

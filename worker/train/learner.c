@@ -69,6 +69,7 @@ static status make_plan(learner *l, shaped_plan *p)
         .target_room = p->target_room,
     };
     plan_options options = {.training = true, .precision = l->o.precision};
+    options.team = l->o.sync_norms ? l->o.team : NULL;
     options.buffers[ARENA_WEIGHTS] = l->weights;
     options.buffers[ARENA_GRADIENTS] = l->gradients;
     options.share = l->plan_count && p != &l->plans[0] ? l->plans[0].plan : NULL;
@@ -173,6 +174,7 @@ status learner_run(learner *l, const learner_batch *b, float items[LOSS_ITEMS])
 
 status learner_update(learner *l, const float scalars[UPDATE_COUNT])
 {
+    if (l->o.team) TRY(l->ops->team_sum(l->o.team, l->gradients, 0, (size_t)l->m->arena_count));
     return optimizer_step(l->optimizer, scalars);
 }
 

@@ -24,6 +24,8 @@ typedef struct learner_options {
     learner_batch
         largest;     /* shape of the largest that will come: its plan's memory serves all others. No images: unknown */
     int target_room; /* targets a batch to begin with; grows */
+    team *team; /* of ranks that learn the same weights, each from batches of its own; NULL: this one alone. Borrowed */
+    bool sync_norms; /* batch-norm over the batches of all ranks */
 } learner_options;
 
 /* Put the model (borrowed; read once) on the device. Its average starts as a copy. ERR_MEMORY, ERR_UNSUPPORTED. */
@@ -32,7 +34,7 @@ void learner_destroy(learner **l);
 
 /* Forward and backward over a batch: gradients are added to, running statistics move. */
 status learner_run(learner *l, const learner_batch *batch, float items[LOSS_ITEMS]);
-/* One optimizer step; clears the gradients. */
+/* One optimizer step with the gradients of all ranks added up; clears them. */
 status learner_update(learner *l, const float scalars[UPDATE_COUNT]);
 /* Drop gradients that no step has used. */
 status learner_clear(learner *l);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/array.h"
+#include "worker/backend/cpu/collective.h"
 #include "worker/backend/cpu/device.h"
 #include "worker/backend/cpu/parallel.h"
 
@@ -201,4 +202,9 @@ const backend_ops backend = {
     .plan_memory = cpu_plan_memory,
     .plan_ceiling = cpu_plan_ceiling,
     .plan_profile = cpu_plan_profile,
+    .team_ticket = cpu_team_ticket,
+    .team_join = cpu_team_join,
+    .team_leave = cpu_team_leave,
+    .team_abort = cpu_team_abort,
+    .team_sum = cpu_team_sum,
 };

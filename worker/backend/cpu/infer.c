@@ -328,7 +328,7 @@ static status run_step(infer *t, step *s, int image, int thread)
     case STEP_KEEP: memcpy(s->kept + image * s->bytes, arena + s->from, (size_t)s->bytes); return OK;
     case STEP_CONV:
         return conv_forward(s->conv, arena + s->from, arena + s->to, t->scratch + (size_t)thread * t->scratch_bytes);
-    case STEP_POINT: point_forward_run(s->point, arena); return OK;
+    case STEP_POINT: return point_forward_run(s->point, arena);
     case STEP_POOL: pool_forward_run(s->pool, arena, thread); return OK;
     default: return OK;
     }

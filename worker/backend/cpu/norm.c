@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "worker/backend/cpu/collective.h"
 #include "worker/backend/cpu/parallel.h"
 
 /* Values a lane of every block, one array each. */
@@ -30,6 +31,8 @@ struct point {
     int *channel;          /* logical channel of each lane, -1 for holes */
     float *lanes;          /* LANE_KINDS arrays of blocks * block */
     double *sums;          /* of each block and image: block sums, then block squares or products */
+    double count;          /* pixels that a channel's statistics are over */
+    double *mine, *joint;  /* with a team: what this rank gives of each block, and what all of them come to */
 };
 
 static float *lane(const point *p, lane_values which, int block)
@@ -83,6 +86,11 @@ status point_create(device *d, const point_options *options, point **out)
     TRY(array_new(&p->channel, lanes));
     TRY(array_new(&p->lanes, lanes * LANE_KINDS));
     TRY(array_new(&p->sums, lanes * 2 * (size_t)options->images));
+    p->count = (double)options->images * (double)p->pixels;
+    if (options->team) {
+        TRY(array_new(&p->mine, 1 + lanes * 2));
+        TRY(array_new(&p->joint, lanes * 2));
+    }
     spread_views(p);
     name_channels(p);
     if (!options->training) point_refresh(p);
@@ -98,6 +106,8 @@ void point_destroy(point **out)
     free(p->channel);
     free(p->lanes);
     free(p->sums);
+    free(p->mine);
+    free(p->joint);
     free(p);
     *out = NULL;
 }
@@ -115,6 +125,7 @@ typedef struct pass {
     point *p;
     char *arena;
     void (*first)(point *p, char *arena, int block, int image);
+    status (*exchange)(point *p); /* with the other ranks, before `between`; NULL: nothing */
     void (*between)(point *p, int block);
     void (*second)(point *p, char *arena, int block, int image);
 } pass;
@@ -137,19 +148,21 @@ static void run_panels(int index, int threads, void *state)
     for (; at < end; at++) run->second(run->p, run->arena, (int)(at / images), (int)(at % images));
 }
 
-static void run_pass(point *p, const pass *run)
+static status run_pass(point *p, const pass *run)
 {
     int threads = p->o.threads;
-    if (p->blocks % threads == 0 || p->blocks >= 8 * threads) {
+    if (!run->exchange && (p->blocks % threads == 0 || p->blocks >= 8 * threads)) {
         parallel_run(threads, run_blocks, (void *)run);
-        return;
+        return OK;
     }
     if (run->first) {
-        pass alone = {p, run->arena, NULL, NULL, run->first};
+        pass alone = {.p = p, .arena = run->arena, .second = run->first};
         parallel_run(threads, run_panels, &alone);
     }
+    if (run->exchange) TRY(run->exchange(p));
     for (int b = 0; run->between && b < p->blocks; b++) run->between(p, b);
     parallel_run(threads, run_panels, (void *)run);
+    return OK;
 }
 
 /* Add up a block's sums over the images, in order. */
@@ -182,16 +195,52 @@ static void take_statistics(point *p, char *arena, int block, int image)
     p->k->stats(panel_at(arena, &p->x[block], image, 0), p->o.bf16, p->pixels, shift, sums, sums + p->block);
 }
 
-/* Running statistics and the factors of the second pass, from a block's sums. */
-static void normalize(point *p, int block)
+/* A block's means, and its variances, over this rank's batch. */
+static void own_statistics(const point *p, int block, double *means, double *variances)
 {
     double sums[2 * BLOCK_MOST], count = (double)p->o.images * (double)p->pixels;
-    float *scale = lane(p, LANE_SCALE, block), *shift = lane(p, LANE_SHIFT, block), momentum = p->o.momentum;
+    const float *shift = lane(p, LANE_SHIFT, block);
     total(p, block, sums);
     for (int l = 0; l < p->block; l++) {
-        int c = p->channel[block * p->block + l];
-        double away = sums[l] / count, mean = shift[l] + away;
-        double variance = sums[p->block + l] / count - away * away;
+        double away = sums[l] / count;
+        means[l] = shift[l] + away;
+        variances[l] = sums[p->block + l] / count - away * away;
+    }
+}
+
+/* Means and variances of all ranks' batches together: each rank gives its own. The spread of the ranks' means adds to the variance. */
+static status exchange_statistics(point *p)
+{
+    const double *all[TEAM_RANKS];
+    int lanes = p->blocks * p->block;
+    double *mean = p->joint, *variance = p->joint + lanes;
+    p->mine[0] = (double)p->o.images * (double)p->pixels;
+    for (int b = 0; b < p->blocks; b++)
+        own_statistics(p, b, p->mine + 1 + b * p->block, p->mine + 1 + lanes + b * p->block);
+    TRY(team_gather(p->o.team, p->mine, 1 + 2 * (size_t)lanes, all));
+    memset(p->joint, 0, sizeof *p->joint * 2 * (size_t)lanes);
+    p->count = 0;
+    for (int r = 0; r < team_ranks(p->o.team); r++) p->count += all[r][0];
+    for (int r = 0; r < team_ranks(p->o.team); r++)
+        for (int l = 0; l < lanes; l++) mean[l] += all[r][0] / p->count * all[r][1 + l];
+    for (int r = 0; r < team_ranks(p->o.team); r++)
+        for (int l = 0; l < lanes; l++) {
+            double away = all[r][1 + l] - mean[l];
+            variance[l] += all[r][0] / p->count * (all[r][1 + lanes + l] + away * away);
+        }
+    return OK;
+}
+
+/* Running statistics and the factors of the second pass. */
+static void normalize(point *p, int block)
+{
+    double means[BLOCK_MOST], variances[BLOCK_MOST], count = p->count;
+    float *scale = lane(p, LANE_SCALE, block), *shift = lane(p, LANE_SHIFT, block), momentum = p->o.momentum;
+    if (!p->o.team) own_statistics(p, block, means, variances);
+    for (int l = 0; l < p->block; l++) {
+        int c = p->channel[block * p->block + l], at = block * p->block + l;
+        double mean = p->o.team ? p->joint[at] : means[l];
+        double variance = p->o.team ? p->joint[p->blocks * p->block + at] : variances[l];
         if (c < 0) { /* a hole stays zero */
             scale[l] = shift[l] = lane(p, LANE_GAMMA, block)[l] = 0;
             continue;
@@ -235,11 +284,15 @@ static void write_output(point *p, char *arena, int block, int image)
     p->k->forward(&f, p->o.bf16, p->pixels);
 }
 
-void point_forward_run(point *p, char *arena)
+status point_forward_run(point *p, char *arena)
 {
-    bool batch = p->o.norm && p->o.training;
-    pass run = {p, arena, batch ? take_statistics : NULL, batch ? normalize : NULL, write_output};
-    run_pass(p, &run);
+    pass run = {.p = p, .arena = arena, .second = write_output};
+    if (p->o.norm && p->o.training) {
+        run.first = take_statistics;
+        run.exchange = p->o.team ? exchange_statistics : NULL;
+        run.between = normalize;
+    }
+    return run_pass(p, &run);
 }
 
 /* ---- backward ---- */
@@ -268,21 +321,36 @@ static void take_sums(point *p, char *arena, int block, int image)
     p->k->backward_stats(&b, p->o.bf16, p->pixels, sums, sums + p->block);
 }
 
-/* With x^ = (x - m) / s over n pixels:  dx = gamma / s (dz - mean(dz) - x^ mean(dz x^)) = a dz + b x + c. */
+/* The sums of all ranks. */
+static status exchange_sums(point *p)
+{
+    const double *all[TEAM_RANKS];
+    int values = 2 * p->blocks * p->block;
+    for (int b = 0; b < p->blocks; b++) total(p, b, p->mine + (int64_t)b * 2 * p->block);
+    TRY(team_gather(p->o.team, p->mine, (size_t)values, all));
+    memset(p->joint, 0, sizeof *p->joint * (size_t)values);
+    for (int r = 0; r < team_ranks(p->o.team); r++)
+        for (int i = 0; i < values; i++) p->joint[i] += all[r][i];
+    return OK;
+}
+
+/* The gradients of gamma and beta are this rank's, as all gradients of weights are; dx depends on the sums over all ranks.
+ * With x^ = (x - m) / s over n pixels:  dx = gamma / s (dz - mean(dz) - x^ mean(dz x^)) = a dz + b x + c. */
 static void derive(point *p, int block)
 {
-    double sums[2 * BLOCK_MOST], count = (double)p->o.images * (double)p->pixels;
+    double sums[2 * BLOCK_MOST], count = p->count;
     float *a = lane(p, LANE_A, block), *b = lane(p, LANE_B, block), *c = lane(p, LANE_C, block);
     total(p, block, sums);
+    const double *joint = p->o.team ? p->joint + (int64_t)block * 2 * p->block : sums;
     for (int l = 0; l < p->block; l++) {
         int channel = p->channel[block * p->block + l];
         a[l] = b[l] = c[l] = 0;
         if (channel < 0) continue;
         double inverse = lane(p, LANE_INVERSE, block)[l], mean = lane(p, LANE_MEAN, block)[l];
-        double sum = sums[l], product = sums[p->block + l] * inverse; /* of dz, and of dz x^ */
+        double sum = joint[l], product = joint[p->block + l] * inverse; /* of dz, and of dz x^ */
         double k = lane(p, LANE_GAMMA, block)[l] * inverse;
-        p->o.beta_gradient[channel] += (float)sum;
-        p->o.gamma_gradient[channel] += (float)product;
+        p->o.beta_gradient[channel] += (float)sums[l];
+        p->o.gamma_gradient[channel] += (float)(sums[p->block + l] * inverse);
         a[l] = (float)k;
         b[l] = (float)(-k * inverse * product / count);
         c[l] = (float)(-k * sum / count + k * inverse * mean * product / count);
@@ -304,8 +372,13 @@ static void write_gradient(point *p, char *arena, int block, int image)
     if (b.dx || b.sum) p->k->backward_apply(&b, p->o.bf16, p->pixels);
 }
 
-void point_backward_run(point *p, char *arena)
+status point_backward_run(point *p, char *arena)
 {
-    pass run = {p, arena, p->o.norm ? take_sums : NULL, p->o.norm ? derive : NULL, write_gradient};
-    run_pass(p, &run);
+    pass run = {.p = p, .arena = arena, .second = write_gradient};
+    if (p->o.norm) {
+        run.first = take_sums;
+        run.exchange = p->o.team ? exchange_sums : NULL;
+        run.between = derive;
+    }
+    return run_pass(p, &run);
 }

@@ -8,7 +8,7 @@
  * pass finds it in the cache.
  *
  * Sums are kept for each block of channels and image and added up in a fixed order: the same result for any number of
- * threads. */
+ * threads. The ranks of a team exchange theirs between the passes. */
 #ifndef CPU_NORM_H
 #define CPU_NORM_H
 
@@ -35,6 +35,7 @@ typedef struct point_options {
     const float *gamma, *beta;             /* a value each channel of `out` */
     float *mean, *variance;                /* running; moved in training */
     float *gamma_gradient, *beta_gradient; /* training: added to */
+    team *team;                            /* training: statistics are those of all its ranks; NULL: of this one */
     bool has_add;
     view add;
     int places;
@@ -53,8 +54,8 @@ status point_create(device *d, const point_options *options, point **out);
 void point_destroy(point **p);
 /* Inference: take gamma, beta and the running statistics anew, if it has a norm. */
 void point_refresh(point *p);
-/* May run in several threads at once, with an arena each, when not training. */
-void point_forward_run(point *p, char *arena);
-void point_backward_run(point *p, char *arena);
+/* May run in several threads at once, with an arena each, when not training. ERR_DEVICE when another rank is gone. */
+status point_forward_run(point *p, char *arena);
+status point_backward_run(point *p, char *arena);
 
 #endif

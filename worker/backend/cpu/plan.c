@@ -105,6 +105,7 @@ status cpu_plan_create(device *d, const graph *g, const plan_options *options, p
     TRY(array_new(&p, 1));
     p->d = d;
     p->precision = options->precision;
+    p->team = options->training ? options->team : NULL;
     memcpy(p->buffers, options->buffers, sizeof p->buffers);
     status s = create(p, g, options);
     if (s != OK) cpu_plan_destroy(&p);

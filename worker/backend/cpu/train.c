@@ -161,6 +161,7 @@ static point_options describe_point(const plan *p, const train *t, const graph *
     }
     if (op->norm.there) {
         o.norm = true;
+        o.team = p->team;
         o.eps = op->norm.eps;
         o.momentum = op->norm.momentum;
         o.gamma = plan_stored(p, g, ARENA_WEIGHTS, op->norm.gamma);
@@ -337,10 +338,7 @@ static status run_step(const plan *p, train *t, step *s)
     case STEP_CONV:
         if (s->backward) return conv_backward(s->conv, s->from, s->gradient, s->to, t->scratch);
         return conv_forward(s->conv, s->from, s->to, t->scratch);
-    case STEP_POINT:
-        if (s->backward) point_backward_run(s->point, arena);
-        else point_forward_run(s->point, arena);
-        return OK;
+    case STEP_POINT: return s->backward ? point_backward_run(s->point, arena) : point_forward_run(s->point, arena);
     case STEP_POOL:
         if (s->backward) pool_backward_run(s->pool, arena);
         else pool_forward_run(s->pool, arena, -1);
@@ -351,9 +349,7 @@ static status run_step(const plan *p, train *t, step *s)
         parallel_run(p->d->threads, narrow_part, &call);
         return OK;
     }
-    case STEP_SUM:
-        if (s->point) point_backward_run(s->point, arena);
-        return OK;
+    case STEP_SUM: return s->point ? point_backward_run(s->point, arena) : OK;
     default: return OK;
     }
 }
