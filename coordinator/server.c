@@ -363,12 +363,14 @@ static status turn(server *s)
  * found us yet is waited for until `least_ms` have passed. The patient one also waits for files that are coming. */
 static status say_farewell(server *s, local_workers *workers, int64_t least_ms, int64_t most_ms, bool patient)
 {
-    int64_t from = s->now_ms;
+    int64_t from = s->now_ms, ends = from + most_ms;
     const char *why;
-    while (s->now_ms < from + least_ms || fleet_welcome_count(&s->fleet) || (workers && local_alive(workers))) {
+    while (s->now_ms < ends &&
+           (s->now_ms < from + least_ms || fleet_welcome_count(&s->fleet) || (workers && local_alive(workers)))) {
         bool coming = patient && server_transfers_busy(s);
-        if (s->now_ms >= from + most_ms && !coming) break;
         if ((least_ms || coming) && signals_seen() != SIGNAL_NONE) break;
+        if (coming && ends < s->now_ms + farewell_ms)
+            ends = s->now_ms + farewell_ms; /* then the worker is to hear of it */
         wait_for_message(s);
         TRY(turn(s));
         if (workers) local_look_after(workers, s->now_ms, &why);
