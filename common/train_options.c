@@ -16,7 +16,7 @@ enum { LAYERS_FROZEN_MOST = 1000 };
     ROW(train_options, hyp, STRING, "hyp", "", "", 0, 0, "FILE",                                                       \
         "hyperparameters; by default those of hyp.finetune with weights, of hyp.scratch without")                      \
     ROW(train_options, epochs, INT, "epochs", "", "300", 1, 1e6, "N", "passes over the training pictures")             \
-    ROW(train_options, batch_size, INT, "batch-size", "", "16", 1, 65536, "N", "pictures a step")                      \
+    ROW(train_options, batch_size, INT, "batch-size", "", "16", 1, 65536, "N", "pictures a step, of all devices together")                      \
     ROW(train_options, img_size, INTS, "img-size", "imgsz", "640 640", 32, 16384, "TRAIN [TEST]",                      \
         "picture sizes in pixels")                                                                                     \
     ROW(train_options, rect, FLAG, "rect", "", "", 0, 0, "", "rectangular training")                                   \
@@ -33,11 +33,13 @@ enum { LAYERS_FROZEN_MOST = 1000 };
     ROW(train_options, name, STRING, "name", "", "", 0, 0, "NAME", "added to the names of run folder and weights")     \
     ROW(train_options, exist_ok, FLAG, "exist-ok", "", "", 0, 0, "",                                                   \
         "results go to LOGDIR/NAME, whatever is there already")                                                        \
-    ROW(train_options, device, STRING, "device", "", "", 0, 0, "DEVICE", "cpu, or '' for the best there is")           \
+    ROW(train_options, device, STRING, "device", "", "", 0, 0, "DEVICE,...",                                           \
+        "cpu, or '' for the best there is; cpu,cpu: a rank on each, which share batch and threads")                    \
     ROW(train_options, multi_scale, FLAG, "multi-scale", "", "", 0, 0, "", "vary the picture size by +/- 50 %")        \
     ROW(train_options, single_cls, FLAG, "single-cls", "", "", 0, 0, "", "take all classes for one")                   \
     ROW(train_options, adam, FLAG, "adam", "", "", 0, 0, "", "Adam instead of SGD")                                    \
     ROW(train_options, optimizer, CHOICE, "optimizer", "", "auto", 0, 0, "auto|SGD|Adam", "another way to say --adam") \
+    ROW(train_options, sync_bn, FLAG, "sync-bn", "", "", 0, 0, "", "batch-norm over the pictures of all ranks")        \
     ROW(train_options, patience, INT, "patience", "", "0", 0, 1e6, "N",                                                \
         "stop after so many epochs without a better fitness; 0: never, as the reference")                              \
     ROW(train_options, freeze, STRING, "freeze", "", "", 0, 0, "PART,...|N",                                           \

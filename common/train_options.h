@@ -19,7 +19,7 @@ typedef struct train_options {
     char *name, *device;
     bool exist_ok;
     int64_t patience;
-    bool multi_scale, single_cls, adam;
+    bool multi_scale, single_cls, adam, sync_bn;
     int optimizer; /* how it was said; `adam` is what it comes to */
     char *freeze;
     char *logdir;
@@ -42,7 +42,7 @@ typedef enum train_optimizer { TRAIN_OPTIMIZER_AUTO, TRAIN_SGD, TRAIN_ADAM } tra
 typedef enum train_reference { REFERENCE_2020_08_31, REFERENCE_2020_07_20 } train_reference;
 typedef enum train_label_rules { LABELS_MENDEL, LABELS_REFERENCE } train_label_rules;
 
-enum { TRAIN_ROWS = 38 };
+enum { TRAIN_ROWS = 39 };
 extern const option_row train_rows[TRAIN_ROWS];
 
 /* A section over `o`; `given` may be NULL or has TRAIN_ROWS flags. */

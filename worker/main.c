@@ -27,7 +27,7 @@ static const char about[] = "Train candidates for a coordinator until its run is
                             "SIGTERM and SIGUSR1 hand what trains on to another worker.";
 
 typedef struct worker_options {
-    int64_t cpu, cores, slots, give_up, grace;
+    int64_t cpu, ranks, cores, slots, give_up, grace;
     char *gpu, *access, *coordinator, *run, *data_root, *spool, *trainer, *train;
     bool share_gpu, insecure, stay, with_parent, version, man, help;
     /* as an external trainer's process, see external.h */
@@ -38,6 +38,8 @@ typedef struct worker_options {
 
 #define ROWS(ROW)                                                                                                      \
     ROW(worker_options, cpu, INT, "cpu", "", "0", 0, 4096, "N", "train on N cores")                                    \
+    ROW(worker_options, ranks, INT, "ranks", "", "0", 0, 64, "N",                                                      \
+        "with --cpu: split each training over N processes, as --gpu 0,1 does over two GPUs")                           \
     ROW(worker_options, gpu, STRING, "gpu", "", "", 0, 0, "0|0,1|all",                                                 \
         "train on this GPU, or each candidate on several; they count what CUDA_VISIBLE_DEVICES lists")                 \
     ROW(worker_options, slots, INT, "slots", "", "1", 1, 256, "K", "candidates at a time")                             \
@@ -187,7 +189,7 @@ static status work(const worker_options *o, const char *trainer, const char *dat
                               .yield_ms = o->grace * 1000,
                               .stay = o->stay,
                               .give_up_ms = o->give_up * 1000};
-    place_wishes wishes = {o->gpu, o->cpu, o->cores, o->slots, o->share_gpu};
+    place_wishes wishes = {o->gpu, o->cpu, o->cores, o->slots, o->ranks, o->share_gpu};
     TRY(place_choose(trainer, &wishes, &place));
     status result = spool_open(or_null(o->spool), &s);
     if (result == OK) {

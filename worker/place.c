@@ -149,11 +149,18 @@ static status choose_gpu(const char *program, const place_wishes *w, client_plac
     return s;
 }
 
-static status choose_cpu(const char *program, int64_t threads, client_place *out)
+/* "cpu", or "cpu,cpu" for a training of two ranks. */
+static status choose_cpu(const char *program, int64_t threads, int64_t ranks, client_place *out)
 {
+    text device = {0};
     out->threads = share(threads, out->slots);
-    TRY(probe_run(program, "cpu", out->threads, &out->about));
-    return set_names("", "cpu", out);
+    text_add(&device, "cpu");
+    for (int64_t i = 1; i < ranks; i++) text_add(&device, ",cpu");
+    status s = text_status(&device);
+    if (s == OK) s = probe_run(program, text_string(&device), out->threads, &out->about);
+    if (s == OK) s = set_names("", text_string(&device), out);
+    text_free(&device);
+    return s;
 }
 
 /* Try GPU `number`; what an attempt that fails has filled is emptied. */
@@ -195,14 +202,15 @@ status place_choose(const char *program, const place_wishes *w, client_place *ou
     *out = (client_place){.slots = w->slots, .threads = share(cores, w->slots)};
     status s;
     if (*w->gpu && w->cpu) s = FAIL(ERR_ARGUMENT, "--cpu and --gpu: a worker has one of them");
+    else if (w->ranks && !w->cpu) s = FAIL(ERR_ARGUMENT, "--ranks splits --cpu N; of GPUs give several: --gpu 0,1");
     else if (*w->gpu) s = choose_gpu(program, w, out);
     else if (w->cpu) {
         if (w->cpu > cores_available())
             log_warning("--cpu %lld: this process may use %d cores", (long long)w->cpu, cores_available());
-        s = choose_cpu(program, w->cpu, out);
+        s = choose_cpu(program, w->cpu, w->ranks, out);
     } else {
         s = choose_any_gpu(program, w->shared, out);
-        if (s == ERR_DEVICE) s = choose_cpu(program, cores, out);
+        if (s == ERR_DEVICE) s = choose_cpu(program, cores, 1, out);
     }
     if (s != OK) place_free(out);
     return s;

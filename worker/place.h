@@ -10,7 +10,8 @@ typedef struct place_wishes {
     int64_t cpu;     /* threads; 0: not said */
     int64_t cores;   /* that there are for this worker, of whatever device; 0: all that this process may use */
     int64_t slots;
-    bool shared; /* GPUs may be another worker's, too */
+    int64_t ranks; /* of the CPU that one training is split over, as it is over several GPUs; 0: not said */
+    bool shared;   /* GPUs may be another worker's, too */
 } place_wishes;
 
 /* Ask the trainer `program` about the device that is wished for, lock it, and share the cores out. With neither gpu nor cpu: the first

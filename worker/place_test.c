@@ -19,11 +19,11 @@ static const char script[] =
     "#!/bin/sh\n"
     "while [ $# -gt 0 ]; do case $1 in --device) device=$2; shift ;; --threads) threads=$2; shift ;; esac; shift; "
     "done\n"
-    "[ \"$device\" = cpu ] || for n in $(echo \"$device\" | tr , ' '); do\n"
+    "[ \"${device%%,*}\" = cpu ] || for n in $(echo \"$device\" | tr , ' '); do\n"
     "    [ \"$n\" -lt \"${GPUS:-0}\" ] || { echo \"error: no such GPU: $device\" >&2; exit 1; }\n"
     "done\n"
     "id=\n"
-    "[ \"$device\" = cpu ] || [ -n \"$NAMELESS\" ] || id=\" id=uuid-$device\"\n"
+    "[ \"${device%%,*}\" = cpu ] || [ -n \"$NAMELESS\" ] || id=\" id=uuid-$device\"\n"
     "echo \"device=Model $device precision=fp32 threads=$threads memory=7 supports=fp32,bf16$id\"\n";
 
 typedef struct setting {
@@ -101,6 +101,18 @@ static void cores_are_shared_by_slots(void **state)
     expect(t, (place_wishes){.cores = 3}, "cpu", "cpu", &p);
     assert_int_equal(p.threads, 3);
     place_free(&p);
+}
+
+static void a_training_can_be_split_over_cores(void **state)
+{
+    setting *t = *state;
+    client_place p;
+    expect(t, (place_wishes){.cpu = 4, .ranks = 2}, "cpu,cpu", "cpu,cpu", &p);
+    assert_int_equal(p.threads, 4); /* of both */
+    place_free(&p);
+    expect(t, (place_wishes){.cpu = 4, .ranks = 1}, "cpu", "cpu", &p);
+    place_free(&p);
+    expect_refusal(t, (place_wishes){.ranks = 2}, ERR_ARGUMENT, "--ranks splits --cpu N");
 }
 
 static void gpus_are_taken_by_number(void **state)
@@ -275,17 +287,12 @@ static void no_gpu_is_visible(void **state)
 int main(void)
 {
     const struct CMUnitTest cases[] = {
-        CASE(cores_are_shared_by_slots),
-        CASE(gpus_are_taken_by_number),
-        CASE(what_makes_no_sense_is_refused),
-        CASE(a_gpu_of_another_worker_is_refused),
-        CASE(without_a_word_the_next_free_one_is_taken),
-        CASE(a_gpu_is_known_by_its_id),
-        CASE(without_an_id_it_is_known_by_what_cuda_is_told),
-        CASE(tasks_of_a_node_take_a_gpu_each),
-        CASE(a_bound_task_takes_what_it_sees),
-        CASE(jobs_count_for_themselves),
-        CASE(no_gpu_is_visible),
+        CASE(cores_are_shared_by_slots),          CASE(a_training_can_be_split_over_cores),
+        CASE(gpus_are_taken_by_number),           CASE(what_makes_no_sense_is_refused),
+        CASE(a_gpu_of_another_worker_is_refused), CASE(without_a_word_the_next_free_one_is_taken),
+        CASE(a_gpu_is_known_by_its_id),           CASE(without_an_id_it_is_known_by_what_cuda_is_told),
+        CASE(tasks_of_a_node_take_a_gpu_each),    CASE(a_bound_task_takes_what_it_sees),
+        CASE(jobs_count_for_themselves),          CASE(no_gpu_is_visible),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }

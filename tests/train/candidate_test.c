@@ -32,36 +32,45 @@ static const char data_yaml_text[] = "train: images/train\nval: images/val\nnc: 
 
 typedef struct trainer {
     pid_t pid;
-    int fd; /* the worker's end */
+    int fd;   /* the worker's end */
+    int life; /* reads an end when no process of it is left */
     trainer_reader *reader;
     char log[256]; /* file of its standard error */
     int status;    /* of waitpid, once it has ended */
 } trainer;
 
 /* Start one whose address space is at most `memory` bytes (0: no limit). */
-static void start_trainer(trainer *t, rlim_t memory)
+static void start_trainer_on(trainer *t, const char *device, rlim_t memory)
 {
-    int ends[2];
+    int ends[2], life[2];
     static int count;
     *t = (trainer){0};
+    assert_return_code(pipe2(life, O_CLOEXEC), errno);
     assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), errno);
     snprintf(t->log, sizeof t->log, "%s/log%d", work_folder, count++);
     t->pid = fork();
     if (t->pid == 0) {
         int log = open(t->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
         dup2(log, STDERR_FILENO);
-        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        dup2(life[1], STDOUT_FILENO); /* nothing is written to it */
         if (ends[1] != 3) dup2(ends[1], 3);
         else fcntl(3, F_SETFD, 0);
         if (memory) setrlimit(RLIMIT_AS, &(struct rlimit){memory, memory});
-        execl(train_program, "train", "--candidate-fd", "3", "--device", "cpu", "--threads", "1", (char *)NULL);
+        execl(train_program, "train", "--candidate-fd", "3", "--device", device, "--threads", "1", (char *)NULL);
         _exit(127);
     }
     assert_true(t->pid > 0);
     close(ends[1]);
+    close(life[1]);
+    t->life = life[0];
     t->fd = ends[0];
     assert_return_code(fcntl(t->fd, F_SETFL, O_NONBLOCK), errno);
     assert_int_equal(trainer_reader_create(t->fd, &t->reader), OK);
+}
+
+static void start_trainer(trainer *t, rlim_t memory)
+{
+    start_trainer_on(t, "cpu", memory);
 }
 
 /* Wait for the end of the process; false when it does not come in time. */
@@ -81,6 +90,9 @@ static void end_trainer(trainer *t)
     if (t->pid) kill(t->pid, SIGKILL);
     assert_true(has_ended(t, PATIENCE_MS));
     trainer_reader_destroy(&t->reader);
+    struct pollfd left = {.fd = t->life, .events = POLLIN};
+    if (poll(&left, 1, PATIENCE_MS) != 1) fail_msg("the trainer has left processes behind");
+    close(t->life);
 }
 
 static char *log_of(const trainer *t)
@@ -398,6 +410,50 @@ static void replace(char **text, const char *with)
     *text = strdup(with);
 }
 
+/* Two ranks; whatever becomes of one of them, none is left behind (end_trainer looks). */
+static void a_candidate_trains_on_several_devices(void **state)
+{
+    (void)state;
+    trainer t;
+    trainer_message m;
+    order *o = new_order("ranks");
+    set(o, "sync-bn", "true");
+    start_trainer_on(&t, "cpu,cpu", 0);
+    send_order(&t, o);
+    next(&t, &m);
+    assert_int_equal(m.kind, TRAINER_HELLO);
+    assert_true(strstr(m.device, "2 x cpu ") == m.device);
+    trainer_message_free(&m);
+    await(&t, TRAINER_DONE, &m);
+    assert_true(m.result_count == 7 && m.results[4] > 0);
+    trainer_message_free(&m);
+    end_trainer(&t);
+    start_trainer_on(&t, "cpu,cpu", 0); /* the worker goes in its midst */
+    send_order(&t, o);
+    await(&t, TRAINER_ITERATION, &m);
+    trainer_message_free(&m);
+    close(t.fd);
+    t.fd = -1;
+    assert_true(has_ended(&t, PATIENCE_MS));
+    end_trainer(&t);
+    start_trainer_on(&t, "cpu,cpu", 0); /* killed */
+    send_order(&t, o);
+    await(&t, TRAINER_ITERATION, &m);
+    trainer_message_free(&m);
+    end_trainer(&t);
+    free_order(o);
+    o = new_order("odd");
+    set(o, "batch-size", "5");
+    start_trainer_on(&t, "cpu,cpu", 0);
+    send_order(&t, o);
+    await(&t, TRAINER_FAILED, &m);
+    assert_int_equal(m.reason, REASON_REFUSED);
+    assert_string_equal(m.detail, "--batch-size 5: a multiple of the 2 devices was expected");
+    trainer_message_free(&m);
+    end_trainer(&t);
+    free_order(o);
+}
+
 static void what_is_refused_is_called_so(void **state)
 {
     (void)state;
@@ -542,6 +598,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(signals_are_the_workers_business),
         cmocka_unit_test(a_resumed_candidate_ends_as_if_nothing_had_happened),
         cmocka_unit_test(a_trainer_is_gone_when_its_worker_is),
+        cmocka_unit_test(a_candidate_trains_on_several_devices),
         cmocka_unit_test(what_is_refused_is_called_so),
         cmocka_unit_test(trouble_with_the_data_is_called_so),
         cmocka_unit_test(a_loss_that_is_not_finite_is_nan),

@@ -221,20 +221,27 @@ check "another seed gives others" [ "$(cat seed2/exp0/results.txt)" != "$(cat wh
 
 resume() { timeout 300 "$programs/train" --resume "$@" >output 2>&1; }
 
-# interrupt SIGNAL LOGDIR: send the signal to a training of 40 epochs once it has finished two.
-interrupt() {
+# begin LOGDIR OPTION...: a training of 40 epochs in the background, its process in $pid, when it has finished two.
+begin() {
+    logdir=$1; shift
     "$programs/train" --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 --epochs 40 \
-        --threads 1 --precision fp32 --logdir "$2" >output 2>&1 &
+        --threads 1 --precision fp32 --logdir "$logdir" "$@" >output 2>&1 &
     pid=$!
     tries=0
-    while [ "$tries" -lt 3000 ] && { [ ! -e "$2/exp0/results.txt" ] || [ "$(lines "$2/exp0/results.txt")" -lt 2 ]; }; do
+    while [ "$tries" -lt 3000 ] && { [ ! -e "$logdir/exp0/results.txt" ] || [ "$(lines "$logdir/exp0/results.txt")" -lt 2 ]; }; do
         sleep 0.01
         tries=$((tries + 1))
     done
-    kill -s "$1" $pid 2>/dev/null
+}
+
+# interrupt SIGNAL LOGDIR OPTION...: send it the signal.
+interrupt() {
+    signal=$1; shift
+    begin "$@"
+    kill -s "$signal" $pid 2>/dev/null
     wait $pid
     code=$?
-    [ "$(lines "$2/exp0/results.txt")" -lt 40 ]
+    [ "$(lines "$logdir/exp0/results.txt")" -lt 40 ]
 }
 
 train --logdir long --epochs 40
@@ -257,6 +264,46 @@ check "a finished training is not resumed" grep -q '^error: .*is finished, there
 check "... and its results stay" cmp killed/exp0/results.txt long/exp0/results.txt
 resume nowhere/last.pt
 check "resuming from nothing is refused" grep -q '^error: --resume: no checkpoint nowhere/last.pt' output
+
+# ---- several devices ----
+
+two="--device cpu,cpu --threads 2"
+check "two devices share a training" train --logdir two $two
+check "... which says so" grep -q '^Using 2 x cpu .*, 1 threads' output
+check "... each with a part of the batch" [ "$(lines two/exp0/results.txt)" = 3 ]
+train --logdir twoagain $two
+check "... with the same results again" same two twoagain
+check "... other ones with batch-norm over both" train --logdir synced $two --sync-bn
+check "... indeed" [ "$(cat synced/exp0/results.txt)" != "$(cat two/exp0/results.txt)" ]
+for number in 1 0; do # as torchrun starts them; rank 0 is waited for
+    RANK=$number LOCAL_RANK=$number WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=$((20000 + $$ % 12000)) timeout 300 \
+        "$programs/train" --data data/shapes.yaml --cfg tiny.yaml --weights '' --img-size 64 --batch-size 16 --epochs 3 \
+        --threads 2 --precision fp32 --logdir launched >"output$number" 2>&1 &
+done
+wait $!
+cp output0 output
+check "a launcher's processes are ranks" same two launched
+wait
+check "... of which the first alone has something to say" [ ! -s output1 ]
+train --logdir long2 $two --epochs 40
+check "two devices are killed" interrupt KILL killed2 $two
+check "... go on" resume killed2/exp0/weights/last.pt
+check "... to the very end of those that were left alone" cmp killed2/exp0/results.txt long2/exp0/results.txt
+check "... and the very weights" cmp killed2/exp0/weights/last.pt long2/exp0/weights/last.pt
+check "they are asked to end" interrupt TERM ended2 $two
+check "... and leave with 130" [ "$code" = 130 ]
+check "... and go on from there" resume ended2/exp0/weights/last.pt
+check "... to that end" cmp ended2/exp0/results.txt long2/exp0/results.txt
+begin lost2 $two --epochs 1000
+kill -KILL $(pgrep -P $pid) 2>/dev/null
+wait $pid
+code=$?
+check "one that loses the other ends" [ "$code" = 1 ]
+check "... and says why" grep -q '^error: rank 1 was ended by signal 9' output
+refuse "a batch that the devices cannot share" "--batch-size 15: a multiple of the 2 devices was expected" --device cpu,cpu --batch-size 15
+refuse "a missing device" "a device is missing between commas" --device cpu,,cpu
+RANK=3 WORLD_SIZE=2 train --logdir refused
+check "a launcher that cannot count" grep -q "^error: RANK: 0 to 1 was expected of the launcher, found '3'" output
 
 # ---- bad input ----
 

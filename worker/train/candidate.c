@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "proto/trainer.h"
+#include "worker/train/devices.h"
 #include "worker/train/training.h"
 
 /* At most two progress messages a second go to the worker. */
@@ -225,7 +226,7 @@ static void report(candidate *c, status s, const training_result *r, trainer_rea
     tell(c, &m);
 }
 
-static void train(candidate *c, const trainer_message *start, const char *device, long long threads)
+static void train(candidate *c, const trainer_message *start, const char *device, long long threads, ranks *r)
 {
     work w = {.section = train_section(&w.options, w.given)};
     training_watch watch = {c, on_opened, on_epoch, on_progress, on_validating, on_validated, on_saved, on_wish};
@@ -233,7 +234,9 @@ static void train(candidate *c, const trainer_message *start, const char *device
     trainer_reason reason = REASON_ERROR;
     status s = options_defaults(&w.section, 1);
     if (s == OK) s = read_start(&w, start, device, threads, &reason);
+    w.request.ranks = r;
     if (s == OK) s = training_run(&w.request, &watch, &result, &reason);
+    ranks_end(&r, s); /* others than rank 0 end here */
     report(c, s, &result, s == ERR_MEMORY ? REASON_MEMORY : reason, start->folder);
     data_yaml_free(&w.data);
     options_free(&w.section, 1);
@@ -255,6 +258,8 @@ status candidate_run(int descriptor, const char *device, long long threads)
     candidate *c = &the_candidate;
     trainer_message start;
     pthread_t listener;
+    ranks *r = NULL;
+    int devices = 1;
     leave_signals_to_the_worker();
     c->descriptor = descriptor;
     if (fcntl(descriptor, F_SETFD, FD_CLOEXEC)) return FAIL(ERR_ARGUMENT, "--candidate-fd %d is not open", descriptor);
@@ -265,8 +270,12 @@ status candidate_run(int descriptor, const char *device, long long threads)
         return status_context(s, "waiting for the worker");
     }
     if (start.kind != TRAINER_START) s = FAIL(ERR_PROTOCOL, "the worker did not begin with 'start'");
-    if (s == OK && pthread_create(&listener, NULL, listen_to_worker, c)) s = FAIL(ERR_MEMORY, "cannot start a thread");
-    if (s == OK) train(c, &start, device, threads);
+    if (s == OK) s = devices_count(device, &devices);
+    if (s == OK) s = ranks_fork(devices, descriptor, &r); /* before there is a second thread */
+    bool first = ranks_number(r) == 0;
+    if (s == OK && first && pthread_create(&listener, NULL, listen_to_worker, c))
+        s = FAIL(ERR_MEMORY, "cannot start a thread");
+    if (s == OK) train(c, &start, device, threads, r);
     trainer_message_free(&start);
     return s; /* the listener still reads; the process ends now */
 }

@@ -124,9 +124,9 @@ static status evaluate(evaluation *e)
     validation v;
     e->classes = t->single_cls ? 1 : e->o->data->classes;
     if (!*t->weights) return FAIL(ERR_ARGUMENT, "--task needs --weights");
-    TRY(training_open_device(t->device, t->threads, &e->ops, &e->device));
+    TRY(devices_open(t->device, 0, 1, t->threads, &e->ops, &e->device));
     e->ops->info(e->device, &e->info);
-    TRY(training_choose_precision(&e->info, t->precision, &e->precision));
+    TRY(devices_choose_precision(&e->info, t->precision, &e->precision));
     TRY(open_model(e));
     TRY(open_loader(e));
     start_journal(e);

@@ -172,9 +172,14 @@ status learner_run(learner *l, const learner_batch *b, float items[LOSS_ITEMS])
     return l->ops->plan_read(p->plan, PLAN_VALUE, p->ends.items, items, LOSS_ITEMS * sizeof *items);
 }
 
+status learner_gather(learner *l)
+{
+    return l->o.team ? l->ops->team_sum(l->o.team, l->gradients, 0, (size_t)l->m->arena_count) : OK;
+}
+
 status learner_update(learner *l, const float scalars[UPDATE_COUNT])
 {
-    if (l->o.team) TRY(l->ops->team_sum(l->o.team, l->gradients, 0, (size_t)l->m->arena_count));
+    TRY(learner_gather(l));
     return optimizer_step(l->optimizer, scalars);
 }
 

@@ -36,6 +36,8 @@ void learner_destroy(learner **l);
 status learner_run(learner *l, const learner_batch *batch, float items[LOSS_ITEMS]);
 /* One optimizer step with the gradients of all ranks added up; clears them. */
 status learner_update(learner *l, const float scalars[UPDATE_COUNT]);
+/* Make the gradients of each rank those of all ranks added up. */
+status learner_gather(learner *l);
 /* Drop gradients that no step has used. */
 status learner_clear(learner *l);
 

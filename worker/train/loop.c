@@ -29,6 +29,24 @@ static void count_images(speedometer *s, int64_t images)
 
 /* ---- wishes ---- */
 
+/* Nobody looks on at a rank other than 0. */
+static void see_opened(void *state, const device_info *device, precision p)
+{
+    (void)state, (void)device, (void)p;
+}
+
+static void see_epoch(void *state, int64_t epoch, int64_t batches)
+{
+    (void)state, (void)epoch, (void)batches;
+}
+
+static void see_progress(void *state, const training_progress *p)
+{
+    (void)state, (void)p;
+}
+
+static const training_watch nobody = {.opened = see_opened, .epoch = see_epoch, .progress = see_progress};
+
 static void save_as_wished(training *t)
 {
     const char *path = t->request->checkpoint ? t->request->checkpoint : t->o->nosave ? NULL : t->last_path;
@@ -41,22 +59,33 @@ static void save_as_wished(training *t)
     t->watch->saved(t->watch->state, &saved);
 }
 
-/* Between two batches: do what the watch wishes. */
-static status attend(training *t)
+static status stop_as_wished(const training *t)
 {
-    unsigned wish = t->watch->wish(t->watch->state);
-    if (wish & WISH_SAVE) save_as_wished(t);
-    if (wish & WISH_STOP)
-        return FAIL(ERR_STOPPED, "stopped in epoch %lld after batch %lld of %lld", (long long)t->epoch,
-                    (long long)t->step, (long long)t->schedule.o.batches);
-    return OK;
+    return FAIL(ERR_STOPPED, "stopped in epoch %lld after batch %lld of %lld", (long long)t->epoch, (long long)t->step,
+                (long long)t->schedule.o.batches);
 }
 
+/* Between two batches: do what the watch wishes, every rank. */
+static status attend(training *t)
+{
+    unsigned wish = t->first ? t->watch->wish(t->watch->state) : WISH_NONE;
+    TRY(ranks_tell(t->ranks, &wish, sizeof wish));
+    if (wish & WISH_SAVE) {
+        TRY(together_bring_gradients(t));
+        if (t->first) save_as_wished(t);
+        together_drop_gradients(t);
+    }
+    return wish & WISH_STOP ? stop_as_wished(t) : OK;
+}
+
+/* Rank 0 validates alone. Gradients that wait for a step elsewhere will be dropped (or have come to rank 0), so it can save alone. */
 static status attend_in_validation(void *state)
 {
-    const training *t = state;
+    training *t = state;
     t->watch->validating(t->watch->state);
-    return attend(state);
+    unsigned wish = t->watch->wish(t->watch->state);
+    if (wish & WISH_SAVE) save_as_wished(t);
+    return wish & WISH_STOP ? stop_as_wished(t) : OK;
 }
 
 /* ---- one batch ---- */
@@ -99,7 +128,8 @@ static status train_batch(training *t, const batch *b, double *loss)
     if (now.update) {
         float scalars[UPDATE_COUNT];
         t->averages++;
-        schedule_scalars(&t->schedule, &now, optimizer_steps(learner_optimizer(t->learner)) + 1, t->averages, scalars);
+        schedule_scalars(&t->schedule, &now, optimizer_steps(learner_optimizer(t->learner)) + 1,
+                         t->first ? t->averages : 0, scalars); /* rank 0 alone has an average */
         TRY(learner_update(t->learner, scalars));
     }
     loss_means_add(&t->means, items);
@@ -114,26 +144,33 @@ static status train_batch(training *t, const batch *b, double *loss)
 
 /* ---- one epoch ---- */
 
-/* With --image-weights pictures are drawn by how badly their classes do. */
-static status start_loader(training *t)
+/* Pictures drawn by how badly their classes do. */
+static status draw_order(const training *t, int *order)
 {
-    int64_t epoch = t->epoch;
-    if (!t->o->image_weights) return loader_start_epoch(t->train_loader, epoch, NULL);
-    int count = t->train_data->count;
     double *classes = NULL, *weights = NULL;
-    int *order = NULL;
     status s = array_new(&classes, (size_t)t->classes);
-    if (s == OK) s = array_new(&weights, (size_t)count);
-    if (s == OK) s = array_new(&order, (size_t)count);
+    if (s == OK) s = array_new(&weights, (size_t)t->train_data->count);
     if (s == OK) {
-        draw d = draw_keyed((uint64_t)t->o->seed, DRAW_WEIGHTED, epoch, 0);
+        draw d = draw_keyed((uint64_t)t->o->seed, DRAW_WEIGHTED, t->epoch, 0);
         dataset_class_weights(t->train_data, classes);
         s = dataset_image_weights(t->train_data, classes, t->maps, weights);
-        if (s == OK) s = draw_weighted(&d, weights, count, order);
+        if (s == OK) s = draw_weighted(&d, weights, t->train_data->count, order);
     }
-    if (s == OK) s = loader_start_epoch(t->train_loader, epoch, order);
     free(classes);
     free(weights);
+    return s;
+}
+
+/* With --image-weights rank 0, which knows how the classes do, draws for all. */
+static status start_loader(training *t)
+{
+    int *order;
+    if (!t->o->image_weights) return loader_start_epoch(t->train_loader, t->epoch, NULL);
+    size_t count = (size_t)t->train_data->count;
+    TRY(array_new(&order, count));
+    status s = t->first ? draw_order(t, order) : OK;
+    if (s == OK) s = ranks_tell(t->ranks, order, count * sizeof *order);
+    if (s == OK) s = loader_start_epoch(t->train_loader, t->epoch, order);
     free(order);
     return s;
 }
@@ -167,7 +204,7 @@ static status train_epoch(training *t, speedometer *speed)
         training_progress p = {.row = &t->row, .steps = t->schedule.o.batches};
         t->blame = REASON_ERROR;
         TRY(train_batch(t, b, &p.loss));
-        count_images(speed, b->count);
+        count_images(speed, b->count * ranks_count(t->ranks));
         p.step = t->step;
         p.images_per_s = speed->per_s;
         t->watch->progress(t->watch->state, &p);
@@ -224,6 +261,8 @@ static bool looks(const training *t)
 static status finish_epoch(training *t)
 {
     bool final = t->epoch + 1 == t->epochs;
+    TRY(together_settle_gradients(t));
+    if (!t->first) return OK;
     if (!t->o->notest || final || looks(t)) TRY(validate(t));
     TRY(results_append(t->results_path, &t->row));
     note_epoch(t);
@@ -303,17 +342,27 @@ static void keep_weights(training *t)
     remove(path);
 }
 
+static status is_next(const training *t, int64_t epoch, bool *next)
+{
+    *next = epoch < t->epochs && !(t->first && has_had_enough(t, epoch));
+    return epoch < t->epochs ? ranks_tell(t->ranks, next, sizeof *next) : OK;
+}
+
 static status run_epochs(training *t, training_result *out)
 {
     speedometer speed = {.started = clock_seconds()};
+    bool next;
     out->begun = true;
-    start_journal(t);
-    for (int64_t epoch = t->start_epoch; epoch < t->epochs && !has_had_enough(t, epoch); epoch++) {
+    if (t->first) start_journal(t);
+    for (int64_t epoch = t->start_epoch;; epoch++) {
+        TRY(is_next(t, epoch, &next));
+        if (!next) break;
         TRY(start_epoch(t, epoch));
         TRY(train_epoch(t, &speed));
         TRY(finish_epoch(t));
         out->epochs++;
     }
+    if (!t->first) return OK;
     journal_results(t->journal, t->results_path);
     if (t->request->weights) keep_weights(t);
     if (t->request->candidate && t->o->nosave) return OK;
@@ -327,9 +376,13 @@ status training_run(const training_request *request, const training_watch *watch
 {
     *out = (training_result){0};
     training t = {.request = request, .o = request->options, .watch = watch, .blame = REASON_ERROR};
+    t.ranks = request->ranks;
+    t.first = ranks_number(t.ranks) == 0;
+    if (!t.first) t.watch = &nobody;
     double started = clock_seconds();
     status s = training_setup(&t);
     if (s == OK) s = run_epochs(&t, out);
+    s = ranks_explain(t.ranks, s);
     out->seconds = clock_seconds() - started;
     out->best_fitness = t.best_fitness;
     out->validated = t.validated;

@@ -8,6 +8,7 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "worker/train/candidate.h"
+#include "worker/train/devices.h"
 #include "worker/train/evaluate.h"
 #include "worker/train/evolve.h"
 #include "worker/train/export.h"
@@ -35,7 +36,7 @@ typedef struct program_options {
     char *save_dir;
     bool decode;
     bool verbose, merge, agnostic, scripts, probe, version, help, man;
-    char *weights_url, *evolve;
+    char *weights_url, *evolve, *local_rank;
     int64_t candidate;
 } program_options;
 
@@ -63,6 +64,7 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST, TASK_EXPORT } task;
     ROW(program_options, scripts, FLAG, "allow-download-script", "", "", 0, 0, "",                                     \
         "run the script that a data yaml gives under 'download' when its pictures are missing")                        \
     ROW(program_options, probe, FLAG, "probe", "", "", 0, 0, "", "print the device and what it can do, and leave")     \
+    ROW(program_options, local_rank, STRING, "local-rank", "", "", 0, 0, "N", "")                                      \
     ROW(program_options, candidate, INT, "candidate-fd", "", "-1", -1, 1e6, "N", "")                                   \
     ROW(program_options, version, FLAG, "version", "", "", 0, 0, "", "print the version")                              \
     ROW(program_options, man, FLAG, "man", "", "", 0, 0, "", "")                                                       \
@@ -85,8 +87,15 @@ static status print_probe(const train_options *o)
     const backend_ops *ops;
     device *d;
     device_info info = {0};
-    TRY(training_open_device(o->device, o->threads, &ops, &d));
+    int count;
+    TRY(devices_count(o->device, &count));
+    for (int place = count - 1; place > 0; place--) {
+        TRY(devices_open(o->device, place, count, o->threads, &ops, &d));
+        ops->close(&d);
+    }
+    TRY(devices_open(o->device, 0, 1, o->threads, &ops, &d));
     ops->info(d, &info);
+    devices_describe(count, &info);
     printf("device=%s precision=%s threads=%d memory=%lld supports=", info.name, precision_name(info.best),
            info.threads, (long long)info.memory);
     for (int p = 0, first = 1; p < PRECISION_COUNT; p++)
@@ -181,6 +190,8 @@ typedef struct job {
     data_yaml data;
     double hyps[HYP_COUNT];
     bool resume;
+    int devices;
+    ranks *ranks; /* of a launcher, or forked; NULL: this process alone */
 } job;
 
 /* A resumed training takes its options and hyps from its folder. */
@@ -200,12 +211,16 @@ static status prepare_resume(job *j)
 static status prepare(job *j, program *p)
 {
     if (*j->o->resume) TRY(prepare_resume(j));
+    TRY(ranks_wait_for_first(j->ranks)); /* it downloads what is missing */
     TRY(find_everything(p, &j->data));
+    TRY(ranks_first_is_ready(j->ranks));
+    TRY(devices_count(j->o->device, &j->devices));
     TRY(train_options_hyps(j->o, j->hyps));
     if (*j->o->cfg) {
         size_t length;
         TRY(fs_read(j->o->cfg, 1 << 20, &j->model_yaml, &length));
     }
+    if (ranks_number(j->ranks)) return OK;
     if (!j->resume && j->o->exist_ok) TRY(run_folder_take(j->o->logdir, j->o->name, &j->folder));
     else if (!j->resume) TRY(run_folder_make(j->o->logdir, j->o->name, &j->folder));
     log_settings(j->o, j->hyps);
@@ -234,11 +249,13 @@ static status run_job(job *j)
         .model_yaml = j->model_yaml,
         .folder = j->folder,
         .resume = j->resume,
+        .ranks = j->ranks,
     };
     log_info("Results go to %s", j->folder);
     if (j->o->tensorboard != TRAIN_KEEP_NEVER)
         log_info("Start TensorBoard with \"tensorboard --logdir %s\", view at http://localhost:6006/", j->o->logdir);
     status s = training_run(&request, &watch, &result, NULL);
+    if (ranks_number(j->ranks)) return s;
     if (s != OK && !result.begun && !j->resume && !j->o->exist_ok) drop_folder(j->folder, s);
     if (s == ERR_STOPPED)
         log_info("Stopped%s%s%s", j->o->nosave ? "" : ". Go on with: train --resume ", j->o->nosave ? "" : j->folder,
@@ -253,8 +270,12 @@ static status train_task(program *p)
 {
     job j = {.o = &p->train};
     TRY(signals_start());
-    status s = prepare(&j, p);
+    if (*p->own.local_rank) setenv("LOCAL_RANK", p->own.local_rank, 0); /* as older launchers say it */
+    status s = ranks_launched(&j.ranks);
+    if (s == OK) s = prepare(&j, p);
+    if (s == OK && !j.ranks) s = ranks_fork(j.devices, -1, &j.ranks); /* unless a launcher has started them */
     if (s == OK) s = run_job(&j);
+    ranks_end(&j.ranks, s); /* others than rank 0 end here */
     data_yaml_free(&j.data);
     free(j.folder);
     free(j.checkpoint);

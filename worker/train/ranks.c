@@ -37,7 +37,7 @@ status ranks_create(int number, int count, ranks **out)
     ranks *r;
     *out = NULL;
     TRY(array_new(&r, 1));
-    *r = (ranks){.number = number, .local = number, .count = count, .wake = -1};
+    *r = (ranks){.number = number, .count = count, .local = number, .here = count, .wake = -1};
     status s = array_new(&r->peers, (size_t)count);
     if (s != OK) {
         free(r);
@@ -131,6 +131,11 @@ int ranks_count(const ranks *r)
 int ranks_local(const ranks *r)
 {
     return r ? r->local : 0;
+}
+
+int ranks_here(const ranks *r)
+{
+    return r ? r->here : 1;
 }
 
 /* ---- sockets ---- */

@@ -29,8 +29,10 @@ status ranks_launched(ranks **out);
 
 int ranks_number(const ranks *r);
 int ranks_count(const ranks *r);
-/* Which of this machine's ranks it is: the launcher's LOCAL_RANK, else its number. */
+/* Which of this machine's ranks it is, and how many there are here: the launcher's LOCAL_RANK and LOCAL_WORLD_SIZE, else its number
+ * and their count. */
 int ranks_local(const ranks *r);
+int ranks_here(const ranks *r);
 
 /* Rank 0's bytes to everyone; the others wait for them. All ranks call it, with the same count. ERR_STOPPED in a rank whose rank 0 has
  * ended, ERR_DEVICE on rank 0 when a rank is gone (ranks_explain says why). */

@@ -17,7 +17,7 @@ typedef struct peer {
 } peer;
 
 struct ranks {
-    int number, local, count;
+    int number, count, local, here;
     peer *peers;         /* by number; a rank other than 0 has rank 0 alone */
     atomic_int lost;     /* the first one that is gone; 0: none */
     atomic_bool leaving; /* a rank that waits for rank 0's end */

@@ -28,7 +28,7 @@ typedef struct introduction {
 } introduction;
 
 typedef struct launch {
-    long long rank, ranks, local, port;
+    long long rank, ranks, local, here, port;
     const char *address;
 } launch;
 
@@ -54,6 +54,7 @@ static status read_environment(launch *out)
     TRY(read_number("RANK", 0, out->ranks - 1, -1, &out->rank));
     if (out->ranks == 1) return OK;
     TRY(read_number("LOCAL_RANK", 0, RANKS_MOST - 1, out->rank, &out->local));
+    TRY(read_number("LOCAL_WORLD_SIZE", 1, out->ranks, out->ranks, &out->here));
     TRY(read_number("MASTER_PORT", 1, 65534, -1, &out->port));
     out->address = getenv("MASTER_ADDR");
     if (!out->address || !*out->address)
@@ -193,6 +194,7 @@ status ranks_launched(ranks **out)
     if (l.ranks == 1) return OK;
     TRY(ranks_create((int)l.rank, (int)l.ranks, out));
     (*out)->local = (int)l.local;
+    (*out)->here = (int)l.here;
     status s = l.rank ? find_first(*out, &l) : gather(*out, &l);
     if (s != OK) {
         ranks_close(out);

@@ -2,6 +2,7 @@
  *
  * The trainings are real ones on a few pictures that are made here. Each is interrupted at a given batch (or in a validation),
  * and must end up as the training that was left alone: the same results.txt, and a last checkpoint with the same bytes. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "worker/train/checkpoint.h"
+#include "worker/train/devices.h"
 #include "worker/train/resume.h"
 #include "worker/train/test_model.h"
 #include "worker/train/training.h"
@@ -187,7 +189,7 @@ static void free_setting(setting *s)
     options_free(&s->section, 1);
 }
 
-/* Train in the folder from the start, or where the checkpoint `from` stands; wishes are saved to `to`. */
+/* Train in the folder from the start, or where the checkpoint `from` stands; wishes are saved to `to`. On a rank for each device. */
 static status train(setting *s, const char *folder, const char *from, const char *to, interruption *i,
                     training_result *result)
 {
@@ -201,7 +203,12 @@ static status train(setting *s, const char *folder, const char *from, const char
     set(s, "weights", from ? from : "");
     set(s, "cfg", from ? "" : "model");
     trainer_reason reason;
-    return training_run(&request, &watch, result, &reason);
+    int devices;
+    assert_int_equal(devices_count(s->options.device, &devices), OK);
+    assert_int_equal(ranks_fork(devices, -1, &request.ranks), OK);
+    status ended = training_run(&request, &watch, result, &reason);
+    ranks_end(&request.ranks, ended);
+    return ended;
 }
 
 /* Train to the end, with a checkpoint from the last validation in the folder. */
@@ -296,7 +303,7 @@ static void it_goes_on_again_and_again(void **state)
 static void so_does_every_kind_of_training(void **state)
 {
     (void)state;
-    static const char *const kinds[][6] = {{"adam", "true", "nosave", "true", NULL},
+    static const char *const kinds[][7] = {{"adam", "true", "nosave", "true", NULL},
                                            {"multi-scale", "true", "nosave", "true", NULL},
                                            {"image-weights", "true", "nosave", "true", NULL},
                                            {"notest", "true", "nosave", "true", NULL},
@@ -306,6 +313,46 @@ static void so_does_every_kind_of_training(void **state)
     size_t count = sizeof kinds / sizeof *kinds;
     for (size_t i = 0; i < count; i++) expect_same_end(kinds[i], &place, 1);
     expect_same_end(kinds[count - 1], &between, 1); /* gradients wait from one epoch to the next */
+}
+
+static void so_do_ranks(void **state)
+{
+    (void)state;
+    static const char *const kinds[][7] = {{"device", "cpu,cpu", "nosave", "true", NULL},
+                                           {"device", "cpu,cpu", "sync-bn", "true", "image-weights", "true", NULL},
+                                           {"device", "cpu,cpu", "reference", "2020-07-20", "rect", "true", NULL}};
+    static const interruption places[] = {{1, 3, .validating = false}, {1, 0, .validating = false}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (size_t k = 0; k < sizeof places / sizeof *places; k++) expect_same_end(kinds[i], &places[k], 1);
+    expect_same_end(kinds[0], &(interruption){.epoch = 1, .validating = true}, 1);
+}
+
+/* What waits on all ranks is not lost when they become fewer or more; only the last digits are others. */
+static void ranks_may_become_others(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"cpu,cpu", "cpu", "cpu,cpu,cpu,cpu"};
+    static const char *const gentle[] = {"nosave", "true", "sync-bn", "true", NULL};
+    setting s;
+    training_result result;
+    double losses[3];
+    char *checkpoint = below("checkpoint.pt"), *folder = below("changing");
+    interruption at = {.epoch = 1, .step = 3, .wish = WISH_SAVE | WISH_STOP}, never = {.epoch = -1};
+    assert_int_equal(fs_make_folders(folder, 0777), OK);
+    make_setting(&s, gentle);
+    s.hyps[HYP_lr0] = 0.01;
+    set(&s, "device", devices[0]);
+    assert_int_equal(train(&s, folder, NULL, checkpoint, &at, &result), ERR_STOPPED);
+    for (size_t i = 0; i < 3; i++) {
+        set(&s, "device", devices[i]);
+        if (train(&s, folder, checkpoint, NULL, &never, &result) != OK) fail_msg("%s", status_message());
+        losses[i] = result.results[4] + result.results[5] + result.results[6];
+    }
+    for (int i = 1; i < 3; i++)
+        if (!(fabs(losses[i] / losses[0] - 1) < 1e-3)) fail_msg("%s: %g, not %g", devices[i], losses[i], losses[0]);
+    free_setting(&s);
+    free(checkpoint);
+    free(folder);
 }
 
 static void a_finished_training_is_not_resumed(void **state)
@@ -408,6 +455,8 @@ int main(void)
         cmocka_unit_test(it_goes_on_from_a_validation),
         cmocka_unit_test(it_goes_on_again_and_again),
         cmocka_unit_test(so_does_every_kind_of_training),
+        cmocka_unit_test(so_do_ranks),
+        cmocka_unit_test(ranks_may_become_others),
         cmocka_unit_test(a_finished_training_is_not_resumed),
         cmocka_unit_test(a_smaller_data_set_is_noticed),
         cmocka_unit_test(the_newest_last_pt_below_runs_is_found),

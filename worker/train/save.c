@@ -3,7 +3,7 @@
  * What the reference keeps goes under its names: the averaged model, the optimizer, best fitness, results.txt. What going on
  * exactly as if nothing had happened needs besides goes under "mendel": the raw weights, the counts of steps and averages, the
  * length of the warm-up, the last metrics; within an epoch also its batches so far, their losses, and the gradients that wait for
- * a step. */
+ * a step, those of ranks other than 0 under "rank 1 NAME". */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "worker/train/training_inner.h"
 
-enum { NUMBER_NAME_ROOM = 32 };
+enum { NUMBER_NAME_ROOM = 32, RANK_NAME_ROOM = TENSOR_NAME_ROOM + 16 };
 #define HYP_AS_KEY(key, ...) #key,
 
 /* ---- saving ---- */
@@ -24,8 +24,8 @@ typedef struct saver {
     float *average, *weights, *momentum, *squares, *gradients; /* arenas */
     checkpoint_array *model, *raw, *moments[2], *pending; /* one a weight; moments: one a parameter, group by group */
     checkpoint_number *numbers, hyps[HYP_COUNT];
-    char *results, (*number_names)[NUMBER_NAME_ROOM];
-    size_t parameters, number_count;
+    char *results, (*number_names)[NUMBER_NAME_ROOM], (*pending_names)[RANK_NAME_ROOM];
+    size_t parameters, number_count, pending_count;
 } saver;
 
 static void saver_free(saver *s)
@@ -42,6 +42,7 @@ static void saver_free(saver *s)
     free(s->moments[1]);
     free(s->numbers);
     free(s->number_names);
+    free(s->pending_names);
     free(s->results);
 }
 
@@ -80,6 +81,32 @@ static status read_arenas(training *t, saver *s)
     return optimizer_read(learner_optimizer(t->learner), s->momentum, s->squares);
 }
 
+static void name_pending(char name[RANK_NAME_ROOM], int rank, const char *parameter)
+{
+    if (rank) snprintf(name, RANK_NAME_ROOM, "rank %d %s", rank, parameter);
+    else snprintf(name, RANK_NAME_ROOM, "%s", parameter);
+}
+
+/* Gradients that wait, of every rank that they are known of. */
+static status list_pending(const training *t, saver *s)
+{
+    const model *m = &t->model;
+    int known = t->pending ? ranks_count(t->ranks) : 1;
+    TRY(array_new(&s->pending, m->count * (size_t)known));
+    TRY(array_new(&s->pending_names, m->count * (size_t)known));
+    for (int rank = 0; rank < known; rank++) {
+        const float *arena = rank ? t->pending + (rank - 1) * m->arena_count : s->gradients;
+        for (size_t i = 0; i < m->count; i++) {
+            if (m->weights[i].kind != WEIGHT_PARAMETER) continue;
+            name_pending(s->pending_names[s->pending_count], rank, m->weights[i].name);
+            s->pending[s->pending_count] = describe(t, &m->weights[i], arena);
+            s->pending[s->pending_count].name = s->pending_names[s->pending_count];
+            s->pending_count++;
+        }
+    }
+    return OK;
+}
+
 static status list_arrays(training *t, saver *s)
 {
     const model *m = &t->model;
@@ -87,7 +114,6 @@ static status list_arrays(training *t, saver *s)
     TRY(array_new(&s->raw, m->count));
     TRY(array_new(&s->moments[0], m->count));
     TRY(array_new(&s->moments[1], m->count));
-    TRY(array_new(&s->pending, m->count));
     for (size_t i = 0; i < m->count; i++) {
         s->model[i] = describe(t, &m->weights[i], s->average);
         s->raw[i] = describe(t, &m->weights[i], s->weights);
@@ -97,10 +123,9 @@ static status list_arrays(training *t, saver *s)
             if (m->weights[i].kind != WEIGHT_PARAMETER || model_group(&m->weights[i]) != group) continue;
             s->moments[0][s->parameters] = describe(t, &m->weights[i], s->momentum);
             s->moments[1][s->parameters] = describe(t, &m->weights[i], s->squares);
-            if (s->gradients) s->pending[s->parameters] = describe(t, &m->weights[i], s->gradients);
             s->parameters++;
         }
-    return OK;
+    return s->gradients ? list_pending(t, s) : OK;
 }
 
 /* Counts, each with where it is in a training: what is saved is what is restored. */
@@ -123,7 +148,7 @@ static void add_number(saver *s, const char *name, int index, double value)
 
 static status list_numbers(const training *t, saver *s)
 {
-    enum { SINGLE = 4 };
+    enum { SINGLE = 5 };
     size_t room = COUNT_ROWS + SINGLE + LOSS_ITEMS + RESULT_COUNT + (size_t)t->classes;
     TRY(array_new(&s->numbers, room));
     TRY(array_new(&s->number_names, room));
@@ -133,6 +158,7 @@ static status list_numbers(const training *t, saver *s)
     add_number(s, "warmup", -1, t->schedule.warmup);
     add_number(s, "validated", -1, t->validated);
     add_number(s, "step", -1, (double)t->step);
+    add_number(s, "ranks", -1, ranks_count(t->ranks));
     for (int i = 0; i < LOSS_ITEMS; i++) add_number(s, "loss", i, (double)t->means.items[i]);
     for (int i = 0; i < RESULT_COUNT; i++) add_number(s, "result", i, t->row.metrics[i]);
     for (int i = 0; i < t->classes; i++) add_number(s, "map", i, t->maps[i]);
@@ -193,7 +219,7 @@ static status write_checkpoint(training *t, saver *s, const char *path, int64_t 
         .has_optimizer = !final,
         .has_progress = !final,
         .weights = {s->raw, t->model.count},
-        .arrays = {s->pending, s->gradients && !final ? s->parameters : 0},
+        .arrays = {s->pending, final ? 0 : s->pending_count},
         .numbers = s->numbers,
         .number_count = s->number_count,
         .texts = texts,
@@ -304,6 +330,32 @@ static status restore_numbers(training *t, const checkpoint *c)
     return OK;
 }
 
+/* A rank's own; where their number has changed rank 0 takes all of them. */
+static status gather_pending(const training *t, const checkpoint *c, float *arena)
+{
+    int64_t saved = 1, number = ranks_number(t->ranks), last = number;
+    TRY(restore_count(t, c, "ranks", &saved));
+    if (saved < 1 || saved > TEAM_RANKS)
+        return FAIL(ERR_FORMAT, "%s: it was saved by %lld ranks", t->o->weights, (long long)saved);
+    memset(arena, 0, (size_t)t->model.arena_count * sizeof *arena);
+    if (saved != ranks_count(t->ranks)) last = number ? -1 : saved - 1;
+    for (int64_t rank = number; rank <= last; rank++)
+        for (size_t i = 0; i < t->model.count; i++) {
+            char name[RANK_NAME_ROOM];
+            const weight *w = &t->model.weights[i];
+            name_pending(name, (int)rank, w->name);
+            const checkpoint_array *a = w->kind == WEIGHT_PARAMETER ? checkpoint_find(&c->arrays, name) : NULL;
+            if (!a) continue;
+            if (!fits(w, a)) return FAIL(ERR_FORMAT, "%s: %s does not fit the model", t->o->weights, name);
+            float *to = arena + w->offset;
+            int64_t count = shape_count(&w->shape);
+            if (rank == number) memcpy(to, a->values, (size_t)count * sizeof *to);
+            else
+                for (int64_t k = 0; k < count; k++) to[k] += a->values[k];
+        }
+    return OK;
+}
+
 /* What only a training that goes on where it was needs: the rest of its warm-up, and the epoch that was interrupted. */
 static status restore_place(training *t, const checkpoint *c, float *arena)
 {
@@ -321,8 +373,7 @@ static status restore_place(training *t, const checkpoint *c, float *arena)
     restore_list(c, "loss", LOSS_ITEMS, losses);
     t->means.batches = t->start_step;
     for (int i = 0; t->start_step && i < LOSS_ITEMS; i++) t->row.losses[i] = t->means.items[i] = (float)losses[i];
-    memset(arena, 0, (size_t)t->model.arena_count * sizeof *arena);
-    TRY(gather(t, &c->arrays, false, arena));
+    TRY(gather_pending(t, c, arena));
     return learner_write(t->learner, ARENA_GRADIENTS, arena);
 }
 

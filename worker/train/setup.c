@@ -7,57 +7,21 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "worker/backend/load.h"
 #include "worker/data/anchors.h"
 #include "worker/loss/detection.h"
 #include "worker/train/training_inner.h"
 
 /* ---- device ---- */
 
-static const char *const precision_names[PRECISION_COUNT] = {"fp32", "bf16", "fp16"};
-
-const char *precision_name(precision p)
-{
-    return precision_names[p];
-}
-
-/* As many as were asked for, else as OpenMP was told (a worker does), else a core each. */
-static int choose_threads(int64_t wish)
-{
-    long long told;
-    const char *environment = getenv("OMP_NUM_THREADS");
-    if (wish > 0) return (int)wish;
-    if (environment && text_to_long(environment, &told) && told > 0 && told <= cores_available()) return (int)told;
-    return cores_available();
-}
-
-status training_open_device(const char *name, int64_t threads, const backend_ops **ops, device **out)
-{
-    device_options options = {.threads = choose_threads(threads)};
-    *out = NULL;
-    if (*name && strcmp(name, "cpu"))
-        return FAIL(ERR_UNSUPPORTED, "--device %s: this version trains on 'cpu' only", name);
-    TRY(backend_load("cpu", ops));
-    return (*ops)->open(0, &options, out);
-}
-
-status training_choose_precision(const device_info *device, int wish, precision *out)
-{
-    static const precision wishes[] =
-        {[TRAIN_FP32] = PRECISION_FP32, [TRAIN_BF16] = PRECISION_BF16, [TRAIN_FP16] = PRECISION_FP16};
-    *out = wish == TRAIN_AUTO ? device->best : wishes[wish];
-    if (device->supports[*out]) return OK;
-    return FAIL(ERR_UNSUPPORTED, "--precision %s: %s cannot", precision_name(*out), device->name);
-}
-
 static status open_device(training *t)
 {
     t->blame = REASON_DEVICE;
-    TRY(training_open_device(t->o->device, t->o->threads, &t->ops, &t->device));
+    TRY(devices_open(t->o->device, ranks_local(t->ranks), ranks_here(t->ranks), t->o->threads, &t->ops, &t->device));
     t->ops->info(t->device, &t->info);
-    TRY(training_choose_precision(&t->info, t->o->precision, &t->precision));
+    TRY(devices_choose_precision(&t->info, t->o->precision, &t->precision));
+    devices_describe(ranks_count(t->ranks), &t->info);
     t->watch->opened(t->watch->state, &t->info, t->precision);
-    return OK;
+    return together_start(t);
 }
 
 /* ---- model ---- */
@@ -104,31 +68,49 @@ static status open_data(training *t)
         .rules = (train_label_rules)t->o->label_rules,
     };
     t->blame = REASON_DATA;
+    TRY(ranks_wait_for_first(t->ranks)); /* which writes down what it has seen of every picture */
     TRY(dataset_create(t->request->data, DATA_TRAIN, &o, &t->train_data));
+    if (!t->first) return OK;
     o.needs_labels = false;
-    return dataset_create(t->request->data, DATA_VAL, &o, &t->val_data);
+    TRY(dataset_create(t->request->data, DATA_VAL, &o, &t->val_data));
+    return ranks_first_is_ready(t->ranks);
+}
+
+/* Pictures of a batch that one rank trains. */
+static int64_t share_of_batch(const training *t)
+{
+    return t->o->batch_size / ranks_count(t->ranks);
+}
+
+static status check_batch(training *t)
+{
+    int count = ranks_count(t->ranks);
+    t->blame = REASON_REFUSED;
+    if (t->o->batch_size % count == 0) return OK;
+    return FAIL(ERR_ARGUMENT, "--batch-size %lld: a multiple of the %d devices was expected",
+                (long long)t->o->batch_size, count);
 }
 
 /* No more than cores or pictures in a batch, as the reference has it. */
-static int loader_threads(const train_options *o)
+static int loader_threads(const training *t)
 {
-    int64_t most = o->workers < o->batch_size ? o->workers : o->batch_size;
-    int cores = cores_available();
-    return o->batch_size < 2 ? 0 : most < cores ? (int)most : cores;
+    int64_t batch = share_of_batch(t), most = t->o->workers < batch ? t->o->workers : batch;
+    int cores = cores_available() / ranks_here(t->ranks);
+    if (cores < 1) cores = 1;
+    return batch < 2 ? 0 : most < cores ? (int)most : cores;
 }
 
 /* Without room for the decoded pictures they are decoded each time. */
 static status open_loader(training *t, const dataset *data, loader_options o, loader **out)
 {
     o.stride = t->stride;
-    o.batch = (int)t->o->batch_size;
     o.cache = t->o->cache_images;
     o.share = t->shelf;
     o.seed = (uint64_t)t->o->seed;
     o.hyp = t->request->hyps;
     o.ops = t->ops;
     o.device = t->device;
-    o.threads = loader_threads(t->o);
+    o.threads = loader_threads(t);
     status s = loader_create(out, data, &o);
     if (s != ERR_MEMORY || !o.cache) return s;
     log_warning("%s; going on without --cache-images", status_message());
@@ -139,17 +121,20 @@ static status open_loader(training *t, const dataset *data, loader_options o, lo
 static status open_loaders(training *t)
 {
     loader_options train = {.image_size = t->image_size,
+                            .batch = (int)share_of_batch(t),
+                            .rank = ranks_number(t->ranks),
+                            .ranks = ranks_count(t->ranks),
                             .augment = true,
                             .rect = t->o->rect,
                             .shuffle = !t->o->no_shuffle};
-    loader_options val = {.image_size = t->test_size, .rect = true};
+    loader_options val = {.image_size = t->test_size, .batch = (int)t->o->batch_size, .rect = true};
     train.rect = train.rect && !t->o->image_weights;
     t->blame = REASON_DATA;
     /* The candidates of an evolution all see the same pictures. */
     if (t->request->candidate && t->o->cache_images && shelf_hold(NULL, &t->shelf) != OK)
         log_debug("%s", status_message());
     status s = open_loader(t, t->train_data, train, &t->train_loader);
-    if (s == OK) s = open_loader(t, t->val_data, val, &t->val_loader);
+    if (s == OK && t->first) s = open_loader(t, t->val_data, val, &t->val_loader);
     if (s == ERR_ARGUMENT) t->blame = REASON_REFUSED; /* the options make no sense, whatever the data */
     return s;
 }
@@ -169,10 +154,13 @@ static status check_anchors(training *t)
                          .anchor_t = t->request->hyps[HYP_anchor_t],
                          .count = heads.levels * heads.anchors,
                          .recall_least = t->o->reference == REFERENCE_2020_07_20 ? 0.99 : 0};
-    anchors_result found;
+    anchors_result found = {0};
     draw d = draw_keyed((uint64_t)t->o->seed, DRAW_ANCHORS, 0, 0);
-    TRY(anchors_check(t->train_data, &o, &d, pixels, &found));
-    if (found.changed) model_set_anchors(&t->model, pixels);
+    if (t->first) TRY(anchors_check(t->train_data, &o, &d, pixels, &found));
+    TRY(ranks_tell(t->ranks, &found.changed, sizeof found.changed));
+    if (!found.changed) return OK;
+    TRY(ranks_tell(t->ranks, pixels, sizeof pixels));
+    model_set_anchors(&t->model, pixels);
     return OK;
 }
 
@@ -181,6 +169,8 @@ static status check_anchors(training *t)
 static status make_learner(training *t)
 {
     learner_options o = {.precision = t->precision, .loss = t->loss, .target_room = 64};
+    o.team = t->team;
+    o.sync_norms = t->o->sync_bn;
     o.kind = t->o->adam ? OPTIMIZER_ADAM : OPTIMIZER_SGD;
     loader_largest(t->train_loader, &o.largest.images, &o.largest.height, &o.largest.width);
     o.largest.bytes = true;
@@ -304,7 +294,8 @@ static status setup_from(training *t, const checkpoint *from)
 {
     t->classes = t->o->single_cls ? 1 : t->request->data->classes;
     t->blame = REASON_ERROR;
-    TRY(name_files(t));
+    if (t->first) TRY(name_files(t));
+    TRY(check_batch(t));
     TRY(open_device(t));
     TRY(make_model(t, from));
     TRY(choose_epochs(t, from));
@@ -320,12 +311,13 @@ static status setup_from(training *t, const checkpoint *from)
     /* The first batches are made while the network is compiled. */
     if (!t->o->image_weights) TRY(loader_start_epoch(t->train_loader, t->start_epoch, NULL));
     TRY(make_learner(t));
-    TRY(make_validator(t));
+    if (t->first) TRY(make_validator(t));
     t->blame = REASON_ERROR;
     if (from && from->has_optimizer) TRY(training_restore(t, from));
-    TRY(continue_files(t, from)); /* nothing of an earlier training is touched before this one can start */
+    TRY(together_share_weights(t));
+    if (t->first) TRY(continue_files(t, from)); /* nothing earlier is touched before this one can start */
     log_info("Image sizes %d train, %d test", t->image_size, t->test_size);
-    log_info("Using %d dataloader workers", loader_threads(t->o));
+    log_info("Using %d dataloader workers", loader_threads(t));
     log_info("Starting training for %lld epochs...", (long long)t->epochs);
     return OK;
 }
@@ -347,6 +339,7 @@ void training_teardown(training *t)
     journal_end(&t->journal);
     validator_destroy(&t->validator);
     learner_destroy(&t->learner);
+    together_end(t);
     loader_destroy(&t->train_loader);
     loader_destroy(&t->val_loader);
     shelf_let_go(&t->shelf);

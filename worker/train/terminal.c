@@ -4,6 +4,7 @@
 #include "common/signals.h"
 #include "common/text.h"
 #include "worker/metrics/ap.h"
+#include "worker/train/devices.h"
 
 static void on_opened(void *state, const device_info *device, precision p)
 {

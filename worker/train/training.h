@@ -12,6 +12,7 @@
 #include "common/train_options.h"
 #include "proto/trainer.h"
 #include "worker/backend/backend.h"
+#include "worker/train/ranks.h"
 #include "worker/train/results.h"
 
 /* After each batch. */
@@ -60,6 +61,8 @@ typedef struct training_request {
     const char *checkpoint;              /* file that WISH_SAVE writes; NULL: last.pt, unless options->nosave */
     bool resume;                         /* go on with options->weights where it stopped */
     bool candidate;                      /* of an evolution: with options->nosave nothing is kept but results.txt */
+    ranks *ranks; /* those that train together; NULL: this process alone. On others than rank 0 the watch is not called,
+                            and folder and checkpoint are not looked at */
     const char *weights; /* and, of a candidate that ends, the model in this file; NULL: not even that */
 } training_request;
 
@@ -71,16 +74,9 @@ typedef struct training_result {
     double best_fitness, seconds;
 } training_result;
 
-/* Train. ERR_STOPPED when the watch wished so (what was saved stays), ERR_NOT_FINITE for a loss that is not finite; *out is what
+/* Train; every rank calls it. ERR_STOPPED when the watch wished so (what was saved stays), ERR_NOT_FINITE for a loss that is not finite; *out is what
  * it came to until then. *reason says which part failed; it may be NULL. */
 status training_run(const training_request *request, const training_watch *watch, training_result *out,
                     trainer_reason *reason);
-
-/* Open the device that an option names ("" or "cpu") with this many threads (0: OMP_NUM_THREADS, else all cores this process
- * may use). */
-status training_open_device(const char *name, int64_t threads, const backend_ops **ops, device **out);
-/* What --precision means on a device: ERR_UNSUPPORTED if it cannot. */
-status training_choose_precision(const device_info *device, int wish, precision *out);
-const char *precision_name(precision p);
 
 #endif

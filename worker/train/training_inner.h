@@ -4,6 +4,7 @@
 
 #include "worker/data/loader.h"
 #include "worker/train/checkpoint.h"
+#include "worker/train/devices.h"
 #include "worker/train/journal.h"
 #include "worker/train/learner.h"
 #include "worker/train/schedule.h"
@@ -15,6 +16,12 @@ typedef struct training {
     const train_options *o;
     const training_watch *watch;
     trainer_reason blame; /* what an error means in the part that runs now */
+
+    /* ranks */
+    ranks *ranks;   /* NULL: this process alone */
+    bool first;     /* it is rank 0: what it does alone */
+    team *team;     /* of their devices; NULL: this one alone */
+    float *pending; /* on rank 0, while it is saved within an epoch: gradients of ranks 1, 2 ..., an arena each */
 
     /* data */
     int classes;
@@ -53,6 +60,19 @@ static inline bool training_keeps_gradients(const training *t)
 {
     return t->o->reference == REFERENCE_2020_07_20;
 }
+
+/* ---- together.c: what the ranks of a training do together; nothing where there is one alone ---- */
+
+/* The device is open: make the team, and see to it that nobody waits for a rank that is gone. */
+status together_start(training *t);
+void together_end(training *t);
+/* Rank 0's raw weights for all. */
+status together_share_weights(training *t);
+/* To rank 0: the gradients that wait for a step on the others (t->pending), for a checkpoint within an epoch. */
+status together_bring_gradients(training *t);
+void together_drop_gradients(training *t);
+/* After an epoch of a version that keeps gradients for the next: rank 0 has the sum of all, the others none. */
+status together_settle_gradients(training *t);
 
 /* ---- setup.c ---- */
 
