@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,24 @@
 
 extern char **environ;
 
+static bool as_json;
+
+void bench_set_json(void)
+{
+    as_json = true;
+}
+
+void bench_note(const char *format, ...)
+{
+    va_list list;
+    if (as_json) return;
+    va_start(list, format);
+    vprintf(format, list);
+    va_end(list);
+    putchar('\n');
+    fflush(stdout);
+}
+
 void bench_figure(double value, const char *unit, const char *name, ...)
 {
     char whole[128];
@@ -22,7 +41,8 @@ void bench_figure(double value, const char *unit, const char *name, ...)
     va_start(list, name);
     vsnprintf(whole, sizeof whole, name, list);
     va_end(list);
-    printf("%-44s %12.4g %s\n", whole, value, unit);
+    if (as_json) printf("{\"name\": \"%s\", \"value\": %.9g, \"unit\": \"%s\"}\n", whole, value, unit);
+    else printf("%-44s %12.4g %s\n", whole, value, unit);
     fflush(stdout);
 }
 

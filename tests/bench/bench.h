@@ -1,4 +1,5 @@
-/* bench.h - benchmarks: `bench NAME [options]`, one figure a line: name, value, unit. Ceilings come from the same run.
+/* bench.h - benchmarks: `bench NAME [options]`, one figure a line: name, value, unit; as JSON with --json. Ceilings come from the
+ * same run.
  *
  * A file holds one benchmark and names it at its foot; `bench` knows those that it is linked with, `bench all` runs them in the
  * order of their places. */
@@ -33,6 +34,10 @@ void bench_add(benchmark *b);
 
 /* Print one figure; the name is made as printf does. */
 void bench_figure(double value, const char *unit, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* A line for people about what is measured, as printf makes it. */
+void bench_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From now on figures are JSON, an object a line: {"name": ..., "value": ..., "unit": ...}, and there are no notes. */
+void bench_set_json(void);
 
 /* A program that lies beside this one; the caller frees *out. ERR_NOT_FOUND. */
 status bench_program(const char *name, char **out);

@@ -184,10 +184,12 @@ static status measure_size(const bench *b, int size, int threads, const rate *de
     rate mosaics = *decoded; /* four pictures each */
     mosaics.count /= TILES;
     bench_figure(rate_per_s(&cached), "samples/s", "loader.%d.threads_%d.cached", size, threads);
+    bench_figure(rate_per_core(&cached), "samples/s a core", "loader.%d.threads_%d.cached.core", size, threads);
     bench_figure(rate_per_s(&copied), "samples/s", "loader.%d.threads_%d.cached.ceiling", size, threads);
     bench_figure(rate_part(&cached, &copied), "of copying a sample", "loader.%d.threads_%d.cached.of_ceiling", size,
                  threads);
     bench_figure(rate_per_s(&fresh), "samples/s", "loader.%d.threads_%d.decoding", size, threads);
+    bench_figure(rate_per_core(&fresh), "samples/s a core", "loader.%d.threads_%d.decoding.core", size, threads);
     bench_figure(rate_per_s(&mosaics), "samples/s", "loader.%d.threads_%d.decoding.ceiling", size, threads);
     bench_figure(rate_part(&fresh, &mosaics), "of decoding four pictures", "loader.%d.threads_%d.decoding.of_ceiling",
                  size, threads);

@@ -44,8 +44,7 @@ static bool run_all(char **argv)
 {
     bool good = true;
     for (const benchmark *b = benchmarks; b; b = b->next) {
-        printf("# %s: %s\n", b->name, b->about);
-        fflush(stdout);
+        bench_note("# %s: %s", b->name, b->about);
         good = run(b, 1, argv) && good;
     }
     return good;
@@ -53,7 +52,7 @@ static bool run_all(char **argv)
 
 static int show_usage(void)
 {
-    fprintf(stderr, "usage: bench NAME [options]\n       bench NAME --help\n\n");
+    fprintf(stderr, "usage: bench [--json] NAME [options]\n       bench NAME --help\n\n");
     for (const benchmark *b = benchmarks; b; b = b->next) fprintf(stderr, "  %-10s %s\n", b->name, b->about);
     fprintf(stderr, "  %-10s each of these\n", "all");
     return 2;
@@ -61,6 +60,11 @@ static int show_usage(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "--json")) {
+        bench_set_json();
+        argv++;
+        argc--;
+    }
     if (argc < 2) return show_usage();
     if (log_get_level() > LEVEL_WARNING) log_set_level(LEVEL_WARNING); /* figures alone; MENDEL_LOG=info shows more */
     if (argc == 2 && !strcmp(argv[1], "all")) return run_all(argv + 1) ? 0 : 1;

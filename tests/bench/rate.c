@@ -32,6 +32,11 @@ double rate_per_s(const rate *r)
     return r->seconds > 0 ? (double)r->count / r->seconds : 0;
 }
 
+double rate_per_core(const rate *r)
+{
+    return r->cpu > 0 ? (double)r->count / r->cpu : 0;
+}
+
 double rate_part(const rate *what, const rate *of)
 {
     if (!what->count || !of->count || what->cpu <= 0) return 0;

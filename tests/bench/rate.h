@@ -18,6 +18,8 @@ typedef struct rate {
 void rate_begin(rate *r);
 void rate_end(rate *r);
 double rate_per_s(const rate *r);
+/* For a second of processor time: what a core of its own would give. */
+double rate_per_core(const rate *r);
 /* Processor time of one of `what`, as a part of that of one of `of`: 1 is as fast, .5 half as fast. */
 double rate_part(const rate *what, const rate *of);
 
