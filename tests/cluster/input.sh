@@ -180,8 +180,9 @@ if [ $code -eq 0 ]; then
     start m.log "$programs/worker" --cpu 1 --spool m.spool --coordinator "$(sed -n 's/.*workers connect to //p' disk.log)"
     m=$started
     wait_for 60 full_has 2
-    wait_for 60 trains $m m
+    hold $m m
     inside dd if=/dev/zero of="$folder/disk/filler" bs=4k >/dev/null 2>&1
+    kill -CONT "$trainer"
     check "a full disk holds a run up" wait_for 30 logged disk.log 'until there is space'
     full_has 7
     check "... before it is through" [ $? -ne 0 ]

@@ -105,9 +105,10 @@ check "... nothing is left lying about" tidy far
 coordinate revenant $warm_task $long_training --generations 3 --keep all
 wait_for 30 listening revenant.log
 work e revenant; e=$worker
-wait_for 60 trains $e e
+hold $e e
 held=$(select_from revenant "select candidate from attempts where state = 'leased'")
 kill -STOP $coordinator
+kill -CONT "$trainer"
 spooled() { [ -n "$(find e.spool -name 'delivery-*')" ]; }
 wait_for 60 spooled
 check "weights wait in the spool with their result" [ -n "$(find e.spool/weights -name '*.pt')" ]

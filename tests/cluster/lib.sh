@@ -180,10 +180,20 @@ complete() {
 }
 verifies() { "$programs/coordinator" verify --run "$1"; }
 
-# trains PID NAME: the worker of this name is in the midst of a training, at least an epoch old, by the process $trainer. One that has
-# said its last word lives on for a moment, longest under a sanitizer: it is not meant.
+# trains PID NAME: the worker of this name is in the midst of a training, at least an epoch old and no older than $window, by the process
+# $trainer. One that has said its last word lives on for a moment, longest under a sanitizer: it is not meant.
+window=10
 trains() {
     trainer=$(pgrep -P "$1" -f candidate-fd | head -n 1)
     epochs_done=$(wc -l 2>/dev/null <"$2.spool/trials/slot-0/results.txt") || epochs_done=0
-    [ -n "$trainer" ] && [ "$epochs_done" -ge 1 ] && [ "$epochs_done" -le 10 ] && ! gone "$trainer"
+    [ -n "$trainer" ] && [ "$epochs_done" -ge 1 ] && [ "$epochs_done" -le $window ] && ! gone "$trainer"
+}
+# hold PID NAME: the same, and the trainer is stopped there (SIGSTOP), so that nothing that follows has to be quick.
+hold() {
+    while wait_for 60 trains "$1" "$2"; do
+        held_trainer=$trainer
+        kill -STOP "$trainer" 2>/dev/null && wait_for 10 stopped "$trainer" && trains "$1" "$2" && [ "$trainer" = "$held_trainer" ] && return 0
+        kill -CONT "$held_trainer" 2>/dev/null
+    done
+    return 1
 }

@@ -16,7 +16,9 @@ far_work() {
         --spool "$folder/$far_name.spool" "$@"
     worker=$started
 }
-job="$warm_task $long_training --generations 1 --no-dashboard"
+# The only candidate must not be missed.
+job="$warm_task --epochs $((slower > 1 ? 40 : 150)) --generations 1 --no-dashboard"
+window=$((slower > 1 ? 25 : 100))
 
 # ---- what an uninterrupted training comes to ----
 
@@ -31,8 +33,7 @@ same_results() { yields "$1" "select results from candidates" "$(select_from who
 
 # told_to_go PID NAME SIGNAL: in mid-training, held there until the worker has heard it: however fast it trains, something is left.
 told_to_go() {
-    wait_for 60 trains "$1" "$2" || return 1
-    kill -STOP "$trainer"
+    hold "$1" "$2" || return 1
     kill -"$3" "$1"
     wait_for 10 logged "$2.log" 'told to go' || return 1
     kill -CONT "$trainer"
@@ -98,8 +99,8 @@ check "... nothing is left of the checkpoints" no_files twice
 coordinate gone $job --bind $address --insecure
 wait_for 30 listening gone.log
 far_work one f; f=$worker
-wait_for 60 trains $f f
-kill -STOP $coordinator "$trainer"
+hold $f f
+kill -STOP $coordinator
 kill -TERM $f
 wait_for 10 logged f.log 'told to go'
 kill -CONT "$trainer"
@@ -119,8 +120,8 @@ rm -r f.spool # that one never came back
 coordinate back $job --bind $address --insecure --lease 60
 wait_for 30 listening back.log
 far_work one h; h=$worker
-wait_for 60 trains $h h
-kill -STOP $coordinator "$trainer"
+hold $h h
+kill -STOP $coordinator
 kill -TERM $h
 wait_for 10 logged h.log 'told to go'
 kill -CONT "$trainer"
