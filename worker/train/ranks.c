@@ -22,8 +22,9 @@
 
 enum { EXIT_ABANDONED = 75, WORDS_MOST = 2000, LEAVE_MS = 5000 };
 
-/* What goes over a socket: a head, then its bytes. A rank that fails says so in place of what was awaited. */
-typedef enum frame_kind { FRAME_BYTES = 1, FRAME_FAILED } frame_kind;
+/* What goes over a socket: a head, then its bytes. A rank that fails says so in place of what was awaited; rank 0 says when all is
+ * over, so that only a socket which closes without a word is one whose process is gone. */
+typedef enum frame_kind { FRAME_BYTES = 1, FRAME_FAILED, FRAME_OVER } frame_kind;
 
 typedef struct frame_head {
     uint32_t kind, result; /* result: status of a failure */
@@ -173,6 +174,21 @@ static status send_frame(int socket, frame_kind kind, status result, const void 
 
 /* ---- failures ---- */
 
+/* The next frame of this kind; bytes that nobody fetches any more are passed over. */
+static status await_frame(int socket, frame_kind kind, frame_head *head)
+{
+    for (;;) {
+        TRY(ranks_receive(socket, head, sizeof *head));
+        if (head->kind == kind) return OK;
+        char rest[256];
+        for (uint64_t left = head->count; left;) {
+            size_t part = left < sizeof rest ? (size_t)left : sizeof rest;
+            TRY(ranks_receive(socket, rest, part));
+            left -= part;
+        }
+    }
+}
+
 /* Of a rank that is gone: what it said last, or how it ended. */
 static status learn_why(ranks *r, int number)
 {
@@ -180,17 +196,9 @@ static status learn_why(ranks *r, int number)
     peer *p = &r->peers[number];
     char words[WORDS_MOST + 1] = "";
     int how;
-    while (ranks_receive(p->socket, &head, sizeof head) == OK) {
+    if (await_frame(p->socket, FRAME_FAILED, &head) == OK) {
         size_t kept = head.count < WORDS_MOST ? (size_t)head.count : WORDS_MOST;
-        if (head.kind != FRAME_FAILED) { /* bytes that nobody has fetched any more */
-            for (uint64_t left = head.count; left;) {
-                size_t part = left < sizeof words ? (size_t)left : sizeof words;
-                if (ranks_receive(p->socket, words, part) != OK) break;
-                left -= part;
-            }
-            continue;
-        }
-        if (ranks_receive(p->socket, words, kept) != OK) break;
+        if (ranks_receive(p->socket, words, kept) != OK) kept = 0;
         words[kept] = '\0';
         status s = head.result > OK && head.result < STATUS_COUNT ? (status)head.result : ERR_DEVICE;
         return FAIL(s, "rank %d: %s", number, words);
@@ -229,8 +237,9 @@ static status take_frame(ranks *r, int from, void *bytes, size_t count)
     int socket = r->peers[from].socket;
     status s = ranks_receive(socket, &head, sizeof head);
     if (s == OK && head.kind == FRAME_BYTES && head.count == count) s = ranks_receive(socket, bytes, count);
+    else if (s == OK && head.kind == FRAME_OVER) r->dismissed = true;
     else if (s == OK) s = FAIL(ERR_PROTOCOL, "rank %d says something else than was expected", from);
-    if (s == OK) return OK;
+    if (s == OK && !r->dismissed) return OK;
     return r->number ? FAIL(ERR_STOPPED, "rank 0 has ended") : lose(r, from);
 }
 
@@ -333,19 +342,30 @@ static void reap(ranks *r)
     }
 }
 
-/* A rank's last words, then nothing more until rank 0 has gone. */
+/* A rank's last words, then nothing more until rank 0 says that it is over, or is gone. */
 static void follow_the_first(ranks *r, status s)
 {
-    char rest[256];
+    frame_head head;
     int socket = r->peers[0].socket;
     r->leaving = true;
     if (s != OK && s != ERR_STOPPED) {
         send_frame(socket, FRAME_FAILED, s, status_message(), strlen(status_message()));
         shutdown(socket, SHUT_WR);
     }
-    ssize_t n;
-    do n = recv(socket, rest, sizeof rest, 0);
-    while (n > 0 || (n < 0 && errno == EINTR));
+    if (!r->dismissed) await_frame(socket, FRAME_OVER, &head);
+}
+
+/* Rank 0 lets the others go, and sees that they have. After a failure it just leaves. */
+static void dismiss(ranks *r, status s)
+{
+    int64_t end = clock_ms() + LEAVE_MS;
+    if (s != OK && s != ERR_STOPPED) return;
+    for (int i = 1; i < r->count; i++) send_frame(r->peers[i].socket, FRAME_OVER, OK, "", 0);
+    for (int i = 1; i < r->count; i++) {
+        int64_t left = end - clock_ms();
+        struct pollfd closed = {.fd = r->peers[i].socket, .events = POLLRDHUP};
+        while (left > 0 && poll(&closed, 1, (int)left) < 0 && errno == EINTR) left = end - clock_ms();
+    }
 }
 
 void ranks_end(ranks **out, status s)
@@ -359,6 +379,7 @@ void ranks_end(ranks **out, status s)
         exit(s == OK || s == ERR_STOPPED ? 0 : 1);
     }
     ranks_unwatch(r);
+    dismiss(r, s);
     for (int i = 1; i < r->count; i++) {
         if (r->peers[i].socket >= 0) close(r->peers[i].socket);
         r->peers[i].socket = -1;

@@ -21,6 +21,7 @@ struct ranks {
     peer *peers;         /* by number; a rank other than 0 has rank 0 alone */
     atomic_int lost;     /* the first one that is gone; 0: none */
     atomic_bool leaving; /* a rank that waits for rank 0's end */
+    bool dismissed;      /* rank 0 has said that it is over */
     bool watching;
     pthread_t watcher;
     int wake; /* event that ends the watcher */
