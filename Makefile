@@ -49,7 +49,7 @@ SHAPES_DIRS      = examples/shapes
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
            libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
            libcurl4-openssl-dev libcmocka-dev fonts-dejavu-core procps
-DEPS_ALL = $(DEPS) clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver
+DEPS_ALL = $(DEPS) rclone clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
 

@@ -27,6 +27,9 @@ enum { LAYERS_FROZEN_MOST = 1000 };
     ROW(train_options, test_every, INT, "test-every", "", "0", 0, 1e6, "N",                                            \
         "with --notest: validate after every N-th epoch all the same, to look how it goes; 0: no")                     \
     ROW(train_options, noautoanchor, FLAG, "noautoanchor", "", "", 0, 0, "", "do not check the anchors")               \
+    ROW(train_options, bucket, STRING, "bucket", "", "", 0, 0, "REMOTE",                                               \
+        "share results through gs://BUCKET (gsutil) or NAME:PATH (rclone): of an evolution its rows, of a training "   \
+        "with --name results and weights")                                                                             \
     ROW(train_options, cache_images, FLAG, "cache-images", "cache", "", 0, 0, "", "keep decoded pictures in memory")   \
     ROW(train_options, image_weights, FLAG, "image-weights", "", "", 0, 0, "",                                         \
         "draw pictures by the weight of their classes")                                                                \

@@ -15,6 +15,7 @@ typedef struct train_options {
     bool rect;
     char *resume;
     int64_t test_every;
+    char *bucket;
     bool nosave, notest, noautoanchor, cache_images, image_weights;
     char *name, *device;
     bool exist_ok;
@@ -42,7 +43,7 @@ typedef enum train_optimizer { TRAIN_OPTIMIZER_AUTO, TRAIN_SGD, TRAIN_ADAM } tra
 typedef enum train_reference { REFERENCE_2020_08_31, REFERENCE_2020_07_20 } train_reference;
 typedef enum train_label_rules { LABELS_MENDEL, LABELS_REFERENCE } train_label_rules;
 
-enum { TRAIN_ROWS = 39 };
+enum { TRAIN_ROWS = 40 };
 extern const option_row train_rows[TRAIN_ROWS];
 
 /* A section over `o`; `given` may be NULL or has TRAIN_ROWS flags. */

@@ -305,3 +305,13 @@ void file_row_read(const file_rows *f, const file_row *row, member *out)
     memcpy(out->results, values, sizeof out->results);
     memcpy(out->hyps, values + RESULT_COUNT, hyps * sizeof *values);
 }
+
+status file_row_line(const population *p, size_t index, char **line)
+{
+    file_row *row;
+    TRY(row_make(p, index, true, &row));
+    *line = row->line;
+    row->line = NULL;
+    row_free(row);
+    return OK;
+}

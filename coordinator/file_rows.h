@@ -37,4 +37,7 @@ const file_row *file_rows_newest(const file_rows *f);
 /* The row's numbers with the file's digits. */
 void file_row_read(const file_rows *f, const file_row *row, member *out);
 
+/* A member's line as the file has it once others have come after it. The caller frees. ERR_MEMORY. */
+status file_row_line(const population *p, size_t index, char **line);
+
 #endif

@@ -161,12 +161,29 @@ static status add_member(ledger *l, const store_candidate *c)
     return population_add(&l->population, &m);
 }
 
+/* What is read together. */
+typedef struct taking {
+    ledger *l;
+    int64_t now_ms;
+    store_candidate *late; /* imported while the run was under way: members by their arrival, as done ones are */
+    size_t late_count, late_room;
+} taking;
+
+static status keep_late(taking *t, const store_candidate *c)
+{
+    TRY(array_room(&t->late, &t->late_room, t->late_count + 1));
+    t->late[t->late_count++] = *c;
+    return OK;
+}
+
 static status take_candidate(void *state, store_candidate *c)
 {
-    ledger *l = state;
+    taking *t = state;
+    ledger *l = t->l;
+    if (c->arrival > l->arrivals) l->arrivals = c->arrival;
     if (c->number < 0) {
         l->imported++;
-        return add_member(l, c);
+        return c->arrival ? keep_late(t, c) : add_member(l, c);
     }
     if (c->number != (int64_t)l->count + 1)
         return FAIL(ERR_FORMAT, "the store has candidate %lld after %zu", (long long)c->number, l->count);
@@ -174,16 +191,10 @@ static status take_candidate(void *state, store_candidate *c)
     entry *e = &l->entries[l->count++];
     e->kept = *c;
     c->reason = c->detail = c->checkpoint_path = c->checkpoint_hash = NULL; /* taken */
-    if (c->arrival > l->arrivals) l->arrivals = c->arrival;
     l->evaluated += c->state == CANDIDATE_DONE || c->state == CANDIDATE_STOPPED;
     count_state(l, e);
     return note_change(l, e);
 }
-
-typedef struct taking {
-    ledger *l;
-    int64_t now_ms;
-} taking;
 
 static status take_attempt(void *state, store_attempt *a)
 {
@@ -203,22 +214,23 @@ static status take_attempt(void *state, store_attempt *a)
 
 static int by_arrival(const void *a, const void *b)
 {
-    int64_t x = (*(entry *const *)a)->kept.arrival, y = (*(entry *const *)b)->kept.arrival;
+    int64_t x = (*(store_candidate *const *)a)->arrival, y = (*(store_candidate *const *)b)->arrival;
     return (x > y) - (x < y);
 }
 
-/* Done candidates breed in the order in which their results came. */
-static status fill_population(ledger *l)
+/* Candidates breed in the order in which their results came. */
+static status fill_population(ledger *l, const taking *t)
 {
-    entry **done = NULL;
+    const store_candidate **in = NULL;
     size_t count = 0;
-    TRY(array_new(&done, l->count));
+    TRY(array_new(&in, l->count + t->late_count));
     for (size_t i = 0; i < l->count; i++)
-        if (l->entries[i].kept.state == CANDIDATE_DONE) done[count++] = &l->entries[i];
-    qsort(done, count, sizeof *done, by_arrival);
+        if (l->entries[i].kept.state == CANDIDATE_DONE) in[count++] = &l->entries[i].kept;
+    for (size_t i = 0; i < t->late_count; i++) in[count++] = &t->late[i];
+    qsort(in, count, sizeof *in, by_arrival);
     status s = OK;
-    for (size_t i = 0; s == OK && i < count; i++) s = add_member(l, &done[i]->kept);
-    free(done);
+    for (size_t i = 0; s == OK && i < count; i++) s = add_member(l, in[i]);
+    free(in);
     return s;
 }
 
@@ -231,9 +243,11 @@ status ledger_open(store *s, const run_spec *spec, const ledger_options *options
     l->spec = spec;
     l->o = *options;
     population_start(&l->population, &spec->space, spec->fitness);
-    status result = store_each_candidate_short(s, &spec->space, take_candidate, l);
-    if (result == OK) result = store_each_attempt(s, 0, take_attempt, &(taking){l, now_ms});
-    if (result == OK) result = fill_population(l);
+    taking t = {.l = l, .now_ms = now_ms};
+    status result = store_each_candidate_short(s, &spec->space, take_candidate, &t);
+    if (result == OK) result = store_each_attempt(s, 0, take_attempt, &t);
+    if (result == OK) result = fill_population(l, &t);
+    free(t.late);
     if (result == OK) *out = l;
     else ledger_close(&l);
     return result;
@@ -261,20 +275,34 @@ void ledger_close(ledger **ledger_at)
     *ledger_at = NULL;
 }
 
+static status put_imported(ledger *l, const member *m, int64_t arrival, int64_t wall_ms)
+{
+    store_candidate c = {.number = m->candidate, .state = CANDIDATE_IMPORTED, .bred_ms = wall_ms, .arrival = arrival};
+    c.result_count = RESULT_COUNT;
+    memcpy(c.results, m->results, sizeof c.results);
+    memcpy(c.made.hyps, m->hyps, l->spec->space.count * sizeof *m->hyps);
+    for (size_t k = 0; k < l->spec->space.count; k++) c.made.factors[k] = 1;
+    l->imported++;
+    return store_put_candidate(l->store, &l->spec->space, &c);
+}
+
 status ledger_import(ledger *l, const char *path, int64_t wall_ms)
 {
     assert(!l->count); /* a new run */
     size_t before = l->population.count;
     TRY(population_import(&l->population, path));
-    for (size_t i = before; i < l->population.count; i++) {
-        const member *m = &l->population.members[i];
-        store_candidate c = {.number = m->candidate, .state = CANDIDATE_IMPORTED, .bred_ms = wall_ms};
-        c.result_count = RESULT_COUNT;
-        memcpy(c.results, m->results, sizeof c.results);
-        memcpy(c.made.hyps, m->hyps, l->spec->space.count * sizeof *m->hyps);
-        for (size_t k = 0; k < l->spec->space.count; k++) c.made.factors[k] = 1;
-        TRY(store_put_candidate(l->store, &l->spec->space, &c));
-        l->imported++;
+    for (size_t i = before; i < l->population.count; i++) TRY(put_imported(l, &l->population.members[i], 0, wall_ms));
+    return OK;
+}
+
+/* Before the first candidate they are a start like any other. */
+status ledger_merge(ledger *l, const population *rows, int64_t wall_ms)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        member m = rows->members[i];
+        m.candidate = -(l->imported + 1);
+        TRY(population_add(&l->population, &m));
+        TRY(put_imported(l, &m, l->count ? ++l->arrivals : 0, wall_ms));
     }
     return OK;
 }

@@ -22,7 +22,8 @@ typedef struct ledger_options {
     int64_t generations, max_lost, max_failures;
     int64_t lease_ms;
     uint64_t epoch; /* of this start */
-    bool fixed;     /* nothing is bred: the run is over when the candidates of its store have ended, some maybe as failures */
+    bool
+        fixed; /* nothing is bred: the run is over when the candidates of its store have ended, some maybe as failures */
 } ledger_options;
 
 /* Read a run from its store. Every attempt that is leased there gets one full lease time from `now_ms` (monotonic). `s` and
@@ -31,6 +32,8 @@ status ledger_open(store *s, const run_spec *spec, const ledger_options *options
 void ledger_close(ledger **l);
 /* A new run's start: the rows of an evolve.txt become imported candidates. ERR_FORMAT as population_import. */
 status ledger_import(ledger *l, const char *path, int64_t wall_ms);
+/* Rows of another run, found now: they breed from here on, and do not count. Their numbers in `rows` are not used. */
+status ledger_merge(ledger *l, const population *rows, int64_t wall_ms);
 /* Candidate 1 failed and nothing has come of the run yet: try it again, since its user has started the run again. */
 status ledger_try_first_again(ledger *l);
 

@@ -530,6 +530,33 @@ static void changes_are_told_once_and_all_of_them_after_a_restart(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 
+/* Rows that come in the midst of a run breed from there on, and are in their place when it is read again. */
+static void rows_of_another_run_are_members_from_now_on(void **state)
+{
+    setting *t = *state;
+    population rows;
+    population_start(&rows, &t->spec.space, t->spec.fitness);
+    member m = {.results = {0.5, 0.5, 0.9, 0.9, 0, 0, 0}};
+    memcpy(m.hyps, t->spec.base, sizeof m.hyps);
+    assert_int_equal(population_add(&rows, &m), OK);
+    assert_int_equal(give(t, ask(t, "a", 1, 0), 0.1), TAKEN);
+    assert_int_equal(ledger_merge(t->ledger, &rows, 5), OK);
+    assert_int_equal(give(t, ask(t, "a", 2, 0), 0.2), TAKEN);
+    assert_int_equal(ledger_merge(t->ledger, &rows, 5), OK); /* whether it is new is for others to say */
+    population_free(&rows);
+    for (int times = 0; times < 2; times++) {
+        static const int64_t order[] = {1, -1, 2, -2};
+        const population *p = ledger_population(t->ledger);
+        assert_int_equal(p->count, 4);
+        for (size_t i = 0; i < 4; i++) assert_int_equal(p->members[i].candidate, order[i]);
+        assert_int_equal(count(t).imported, 2);
+        assert_int_equal(count(t).evaluated, 2);
+        restart(t, 0);
+    }
+    token third = ask(t, "a", 3, 0);
+    assert_int_equal(ledger_candidate(t->ledger, third.candidate)->made.seen, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -556,6 +583,7 @@ int main(void)
         CASE(a_candidate_is_not_handed_on_for_ever),
         CASE(children_see_what_had_arrived),
         CASE(imported_rows_breed_and_do_not_count),
+        CASE(rows_of_another_run_are_members_from_now_on),
         CASE(changes_are_told_once_and_all_of_them_after_a_restart),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);

@@ -122,14 +122,21 @@ static status read_rows(population *p, const char *path, char *bytes, size_t cou
     return OK;
 }
 
+status population_import_text(population *p, const char *name, char *bytes, size_t count)
+{
+    size_t before = p->count;
+    status s = read_rows(p, name, bytes, count);
+    if (s != OK) p->count = before;
+    return s;
+}
+
 status population_import(population *p, const char *path)
 {
     char *bytes;
-    size_t count, before = p->count;
+    size_t count;
     TRY(fs_read(path, IMPORT_BYTES_MOST, &bytes, &count));
-    status s = read_rows(p, path, bytes, count);
+    status s = population_import_text(p, path, bytes, count);
     free(bytes);
-    if (s != OK) p->count = before;
     return s;
 }
 

@@ -55,6 +55,8 @@ const population_best *population_ranked(const population *p);
  * a comment, empty lines count for nothing). ERR_FORMAT naming file, line and column of a bad row; then nothing is added.
  * The rows' candidates count on from the imported ones that are there: -1, -2, ... */
 status population_import(population *p, const char *path);
+/* The same from `count` bytes with a 0 behind them, which are changed; `name` stands for the file in messages. */
+status population_import_text(population *p, const char *name, char *bytes, size_t count);
 
 /* The rows as evolve.txt has them, best fitness first, equal fitness in np.unique's order (ascending rows), duplicates
  * dropped by text. One element a row, the values as they are read back from the file; the caller frees *rows.

@@ -26,7 +26,7 @@ struct reporter {
     /* under the lock */
     member *inbox;
     size_t inbox_count, inbox_room;
-    size_t known; /* members that it has been told of */
+    size_t known, in_files; /* members that it has been told of, and that have been written */
     bool due, finishing, ending, busy;
     char *problem;
     /* the thread's own */
@@ -111,6 +111,7 @@ static void write_once(reporter *r)
     int64_t took = clock_ms() - begun;
     pthread_mutex_lock(&r->lock);
     keep_problem(r, s);
+    if (s == OK) r->in_files = r->population.count;
     if (!r->inbox_count) r->known = r->population.count; /* without memory fewer than it was told: to be told again */
     r->write_ms = begun + (REST * took > REPORT_EVERY_MS ? REST * took : REPORT_EVERY_MS);
     if (plot) r->plot_ms = begun + (REST * took > PLOT_EVERY_MS ? REST * took : PLOT_EVERY_MS);
@@ -188,6 +189,14 @@ void reporter_finish(reporter *r)
     pthread_cond_signal(&r->told);
     while (r->finishing || r->busy) pthread_cond_wait(&r->written, &r->lock);
     pthread_mutex_unlock(&r->lock);
+}
+
+size_t reporter_written(reporter *r)
+{
+    pthread_mutex_lock(&r->lock);
+    size_t written = r->in_files;
+    pthread_mutex_unlock(&r->lock);
+    return written;
 }
 
 char *reporter_problem(reporter *r)

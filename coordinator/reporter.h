@@ -18,6 +18,8 @@ status reporter_create(const char *folder, const run_spec *spec, reporter **out)
 status reporter_tell(reporter *r, const population *p);
 /* Write what it was told, the picture as well, and wait until that is done. */
 void reporter_finish(reporter *r);
+/* How many of the members, counted from the first, are in the files. */
+size_t reporter_written(reporter *r);
 /* What went wrong since the last call, one sentence that the caller frees; NULL: nothing. What could not be written is tried again with the
  * next results. */
 char *reporter_problem(reporter *r);

@@ -8,8 +8,14 @@
 #include "common/fault.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "common/remote.h"
 #include "common/text.h"
+#include "coordinator/bucket.h"
+#include "coordinator/merge.h"
 #include "coordinator/report.h"
+
+/* A run that starts waits so long for a bucket that is away. */
+static const int64_t bucket_patience_ms = 30000;
 
 char *run_folder(const char *folder, const char *name)
 {
@@ -63,7 +69,8 @@ static bool has_wishes(const run_request *q)
     static const char *const own[] = {"strategy", "parent",   "mutation", "sigma",        "run-seed",   "meta",
                                       "fitness",  "external", "prune",    "prune-warmup", "prune-least"};
     for (size_t i = 0; i < TRAIN_ROWS; i++)
-        if (q->train_given[i] && strcmp(train_rows[i].name, "name")) return true;
+        if (q->train_given[i] && strcmp(train_rows[i].name, "name") && strcmp(train_rows[i].name, "bucket"))
+            return true;
     for (size_t i = 0; i < COORDINATOR_ROWS; i++)
         for (size_t k = 0; q->given[i] && k < sizeof own / sizeof *own; k++)
             if (!strcmp(coordinator_rows[i].name, own[k])) return true;
@@ -180,9 +187,19 @@ static status choose_keep(const run_request *q, run *r)
     return store_set_int(r->store, "keep", kept);
 }
 
+static status choose_bucket(const run_request *q, run *r)
+{
+    bool given = q->train_given[options_find(train_rows, TRAIN_ROWS, "bucket") - train_rows];
+    r->bucket = text_copy(given ? q->train->bucket : r->spec.train.bucket);
+    if (!r->bucket) return FAIL(ERR_MEMORY, "out of memory");
+    if (!*r->bucket || remote_check(r->bucket) == OK) return OK;
+    return status_context(ERR_ARGUMENT, "--bucket");
+}
+
 static status open_ledger(const run_request *q, run *r, int64_t now_ms)
 {
     TRY(choose_generations(q, r));
+    TRY(choose_bucket(q, r));
     TRY(choose_keep(q, r));
     TRY(raise_epoch(r));
     r->ledger_options.max_lost = q->o->max_lost;
@@ -202,6 +219,35 @@ static status import(const run_request *q, run *r, int64_t wall_ms)
     return s;
 }
 
+static status merge_file(run *r, const char *path, int64_t wall_ms)
+{
+    merge *m;
+    population fresh;
+    TRY(merge_create(&m));
+    population_start(&fresh, &r->spec.space, r->spec.fitness);
+    status s = merge_read(m, ledger_population(r->ledger), path, &fresh);
+    if (s == OK) s = ledger_merge(r->ledger, &fresh, wall_ms);
+    if (s == OK) log_info("imported %zu rows of the bucket's evolve.txt", fresh.count);
+    population_free(&fresh);
+    merge_destroy(&m);
+    return s;
+}
+
+/* A new run starts from what its bucket has. One that is away is no reason not to start: its rows are taken in when it is back. */
+static status import_bucket(run *r, int64_t wall_ms)
+{
+    char *path;
+    if (!*r->bucket) return OK;
+    log_info("looking for an evolve.txt in the bucket");
+    status s = bucket_fetch(r->bucket, r->folder, bucket_patience_ms, &path);
+    if (s == ERR_TIMEOUT) log_warning("%s; starting without its evolve.txt", status_message());
+    if (s == ERR_TIMEOUT || (s == OK && !path)) return OK;
+    if (s == OK) s = merge_file(r, path, wall_ms);
+    if (path) fs_remove(path);
+    free(path);
+    return s;
+}
+
 /* ---- opening ---- */
 
 static status open_run(const run_request *q, int64_t now_ms, int64_t wall_ms, run *out)
@@ -213,8 +259,25 @@ static status open_run(const run_request *q, int64_t now_ms, int64_t wall_ms, ru
     TRY(open_ledger(q, out, now_ms));
     if (out->is_new) TRY(import(q, out, wall_ms));
     else TRY(ledger_try_first_again(out->ledger));
+    if (out->is_new) TRY(import_bucket(out, wall_ms));
     TRY(store_add_event(out->store, wall_ms, "start", out->is_new ? "the run was started" : "the run goes on"));
     return store_commit(out->store);
+}
+
+/* What could not be started leaves no store behind: nothing has come of it. The sentence that says why stays. */
+static void drop(run *r)
+{
+    static const char *const files[] = {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm"};
+    char *folder = r->is_new && r->store ? text_copy(r->folder) : NULL, *why = text_copy(status_message());
+    run_close(r);
+    for (size_t i = 0; folder && i < sizeof files / sizeof *files; i++) {
+        char *path = path_join(folder, files[i]);
+        if (path) fs_remove(path);
+        free(path);
+    }
+    if (why) FAIL(ERR_IO, "%s", why);
+    free(folder);
+    free(why);
 }
 
 status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out)
@@ -222,7 +285,7 @@ status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run
     *out = (run){.lock = -1, .opened_ms = now_ms};
     status s = open_run(request, now_ms, wall_ms, out);
     FAULT("coordinator has opened the run");
-    if (s != OK) run_close(out);
+    if (s != OK) drop(out);
     return s;
 }
 
@@ -236,6 +299,7 @@ void run_close(run *r)
     free(r->home);
     free(r->name);
     free(r->seeds);
+    free(r->bucket);
     *r = (run){.lock = -1};
 }
 

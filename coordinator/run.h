@@ -19,10 +19,11 @@ typedef struct run {
     uint64_t epoch;
     ledger_options ledger_options;
     ledger *ledger;
+    char *bucket;  /* to share through; "": none. As it was said, else as it was when the run was started */
     run_keep keep; /* as it was said, else as it was when the run was started last */
     bool is_new;
     int64_t opened_ms; /* monotonic; leases count from then */
-    int64_t *seeds; /* of confirmations: candidate 1's training seed, 2's, ...; NULL: all train with the run's */
+    int64_t *seeds;    /* of confirmations: candidate 1's training seed, 2's, ...; NULL: all train with the run's */
 } run;
 
 /* What was said on the command line. */

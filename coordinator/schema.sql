@@ -23,7 +23,7 @@ CREATE TABLE candidates (
     attempts        INTEGER NOT NULL,     -- leased so far
     lost            INTEGER NOT NULL,     -- of them, leases that were lost
     crashes         INTEGER NOT NULL,     -- of them, failures
-    arrival         INTEGER NOT NULL,     -- 1 and up in the order in which results came; 0: none came
+    arrival         INTEGER NOT NULL,     -- 1 and up in the order in which results, and rows of a bucket, came; 0: none came
     results         TEXT,                 -- [P, R, mAP@.5, mAP@.5:.95, box, obj, cls]; NULL: none
     epoch           INTEGER NOT NULL,     -- epochs trained, or reached when it was handed back
     reason          TEXT,                 -- of a failure: nan refused data memory device crash stall error lost
@@ -36,7 +36,7 @@ CREATE TABLE candidates (
     parents         TEXT NOT NULL,        -- candidates that it was chosen from, best first; 0 is the base hyp
     weights         TEXT NOT NULL,        -- of the draw, as many
     parent          INTEGER,              -- the one that was drawn; NULL: the weighted mean of all of them
-    seen            INTEGER NOT NULL,     -- members of the population when it was bred: imported rows, then by arrival
+    seen            INTEGER NOT NULL,     -- members of the population when it was bred, by arrival; rows from before the start first
     rounds          INTEGER NOT NULL,     -- of the mutation, until something changed
     factors         TEXT NOT NULL         -- {key: factor}
 ) STRICT;

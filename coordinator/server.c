@@ -25,6 +25,8 @@ static const int64_t gap_ms = 1000;
 static const int handshake_ms = 5000, backlog = 1024, idle_s = 60, between_s = 15, probes = 4, stuck_ms = 30000;
 /* How long workers have at the end: to hear that the run is over, to hand over what they have. */
 static const int64_t farewell_ms = 5000, grace_ms = 30000, interrupt_ms = 6000;
+/* And a bucket, to take what is new: at the end of a run, and when a signal has come. */
+static const int64_t share_ms = 60000, share_hurry_ms = 10000;
 
 /* ---- the socket ---- */
 
@@ -95,6 +97,7 @@ status server_create(run *r, const server_options *options, server **out)
     if (result == OK) result = map_pack_hyps(&r->spec.trained, r->spec.hyps, &s->base);
     if (result == OK) result = limits_create(&s->limits);
     if (result == OK) result = server_prune_create(s);
+    if (result == OK) result = server_share_create(s);
     if (result == OK) result = reporter_create(r->folder, &r->spec, &s->reporter);
     if (result == OK) result = server_transfers_create(s);
     if (result == OK) result = open_socket(s);
@@ -123,6 +126,7 @@ void server_destroy(server **server_at)
     server_transfers_destroy(s);
     limits_destroy(&s->limits);
     pruning_destroy(&s->pruning);
+    server_share_destroy(s);
     reporter_destroy(&s->reporter);
     free(s->tcp);
     free(s->replies);
@@ -257,6 +261,7 @@ static status take_back(server *s, status why)
 {
     FAULT("coordinator takes a turn back");
     drop_replies(s);
+    server_share_forget(s);
     store_rollback(s->run->store);
     if (why != ERR_NO_SPACE && why != ERR_BUSY) return why; /* busy: another process (pause) holds the store for long */
     if (!s->full) log_warning("%s: no new work and no acknowledgements until there is space", status_message());
@@ -296,6 +301,7 @@ static status look_at_store(server *s)
 /* A report that cannot be written is no reason to stop: the store has everything. */
 static void write_reports(server *s, bool now)
 {
+    if (s->report_due) server_share_due(s);
     if (s->report_due || now) {
         if (reporter_tell(s->reporter, ledger_population(s->run->ledger)) != OK) log_warning("%s", status_message());
         else s->report_due = false;
@@ -308,7 +314,8 @@ static void write_reports(server *s, bool now)
 
 static int64_t time_to_wait(const server *s)
 {
-    int64_t until = s->now_ms + 500, expiry = ledger_next_expiry(s->run->ledger);
+    int64_t until = s->now_ms + (s->bucket && bucket_copies(s->bucket) ? 50 : 500),
+            expiry = ledger_next_expiry(s->run->ledger);
     if (expiry < until) until = expiry;
     if (server_transfers_deadline(s) < until) until = server_transfers_deadline(s);
     return until > s->now_ms ? until - s->now_ms : 0;
@@ -339,6 +346,7 @@ static status decide(server *s)
     TRY(ledger_expire(s->run->ledger, s->now_ms, s->wall_ms));
     TRY(server_stop_unwanted(s));
     TRY(server_transfers_follow(s));
+    TRY(server_share(s));
     return look_at_store(s);
 }
 
@@ -404,6 +412,19 @@ static status end_workers(server *s, local_workers *workers, server_end end)
     return say_farewell(s, workers, 0, yields ? grace_ms : interrupt_ms, false);
 }
 
+/* What is new is shared before this process ends, unless the bucket is away for too long. */
+static status finish_sharing(server *s)
+{
+    bool hurry = signals_seen() != SIGNAL_NONE;
+    int64_t until = s->now_ms + (hurry ? share_hurry_ms : share_ms);
+    while (server_shares(s) && s->now_ms < until && (hurry || signals_seen() == SIGNAL_NONE)) {
+        wait_for_message(s);
+        TRY(turn(s));
+    }
+    if (server_shares(s)) log_warning("the bucket does not have everything yet: the same command shares it");
+    return OK;
+}
+
 static bool has_ended(const server *s, server_end *end)
 {
     *end = ledger_finished(s->run->ledger) ? SERVER_FINISHED
@@ -428,5 +449,6 @@ status server_run(server *s, local_workers *workers, server_end *end)
     s->stopping = true;
     server_publish(s, true);
     write_reports(s, true);
-    return end_workers(s, workers, *end);
+    TRY(end_workers(s, workers, *end));
+    return finish_sharing(s);
 }

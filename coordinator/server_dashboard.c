@@ -27,24 +27,26 @@ static void tell_trial(const server *s, int64_t number)
     free(attempts);
 }
 
-/* Rows that were imported are members without a trial: they never change. */
+/* Rows that were imported are members without a trial: they never change, but more may come. */
 static void tell_imported(server *s)
 {
     const population *p = ledger_population(s->run->ledger);
-    for (size_t i = 0; i < p->count && p->members[i].candidate < 0; i++) {
+    if (p->count < s->members_told) s->members_told = 0;
+    for (size_t i = s->members_told; i < p->count; i++) {
+        if (p->members[i].candidate > 0) continue;
         store_candidate c = {.number = p->members[i].candidate, .state = CANDIDATE_IMPORTED};
         c.result_count = RESULT_COUNT;
         memcpy(c.results, p->members[i].results, sizeof c.results);
         memcpy(c.made.hyps, p->members[i].hyps, p->space->count * sizeof *c.made.hyps);
         dashboard_tell(s->o.dashboard, &c, NULL, 0);
     }
-    s->imported_told = true;
+    s->members_told = p->count;
 }
 
 static void tell_changes(server *s, bool all)
 {
     int64_t number, until = clock_ms() + (fleet_welcome_count(&s->fleet) ? tell_busy_ms : tell_idle_ms);
-    if (!s->imported_told) tell_imported(s);
+    tell_imported(s);
     for (int n = 1; (number = ledger_pop_changed(s->run->ledger)); n++) {
         tell_trial(s, number);
         if (!all && n % TRIALS_A_LOOK == 0 && clock_ms() >= until) break;

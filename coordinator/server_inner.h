@@ -4,8 +4,10 @@
 
 #include <czmq.h>
 
+#include "coordinator/bucket.h"
 #include "coordinator/fleet.h"
 #include "coordinator/limits.h"
+#include "coordinator/merge.h"
 #include "coordinator/pace.h"
 #include "coordinator/reporter.h"
 #include "coordinator/server.h"
@@ -38,6 +40,9 @@ struct server {
 
     struct transfers *transfers; /* files that come from workers */
     pruning *pruning; /* NULL: nobody is stopped early */
+    bucket *bucket;   /* NULL: nothing is shared */
+    merge *merge;
+    size_t merged;    /* members that have to be in the files before they are shared; 0: none */
     limits *limits;
     char *tcp;              /* that is bound; NULL: none */
     int64_t dropped;        /* messages: over a limit, or of somebody who may not speak */
@@ -47,7 +52,8 @@ struct server {
 
     pace pace; /* for the dashboard, as the next three */
     int64_t publish_ms;
-    bool imported_told, stopping;
+    size_t members_told;
+    bool stopping;
 };
 
 /* What has come in: the envelope and where from. */
@@ -107,6 +113,19 @@ status server_delivery(server *s, session *from, const envelope *e);
 status server_stop_unwanted(server *s);
 /* Tell a session to end an attempt: `unwanted`, or with what it has. */
 status server_stop(server *s, const session *to, token t, const char *reason, bool unwanted);
+
+/* ---- server_bucket.c ---- */
+
+status server_share_create(server *s);
+/* Go on with sharing: before the commit, since rows may be taken in. */
+status server_share(server *s);
+/* Something new is in the files, or soon will be. */
+void server_share_due(server *s);
+/* This turn was taken back. */
+void server_share_forget(server *s);
+/* Is anything still to be shared? */
+bool server_shares(const server *s);
+void server_share_destroy(server *s);
 
 /* ---- server_prune.c ---- */
 

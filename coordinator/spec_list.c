@@ -58,8 +58,8 @@ static status add_number(parts *p, const char *front, const char *name, double v
 
 bool spec_has_option(const option_row *row)
 {
-    static const char *const others[] = {"weights", "cfg",     "data",    "hyp",   "resume",      "name",    "device",
-                                         "logdir",  "workers", "threads", "plots", "tensorboard", "exist-ok"};
+    static const char *const others[] = {"weights", "cfg",     "data",    "hyp",   "resume",      "name",     "device",
+                                         "logdir",  "workers", "threads", "plots", "tensorboard", "exist-ok", "bucket"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (!strcmp(row->name, others[i])) return false;
     return true;

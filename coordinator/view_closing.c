@@ -61,7 +61,7 @@ static bool is_one_of(const char *name, const char *const *names)
 /* Said first, whether or not they are defaults; and not said: the best hyps stand in for hyp, and candidates alone neither save
  * nor validate before their end. */
 static const char *const always[] = {"data", "cfg", "weights", "epochs", "batch-size", "img-size", NULL};
-static const char *const never[] = {"hyp", "nosave", "notest", "test-every", "resume", "name", NULL};
+static const char *const never[] = {"hyp", "nosave", "notest", "test-every", "resume", "name", "bucket", NULL};
 
 /* What the options would be had the run said only what is said first. */
 static status make_plain_options(const train_options *run, train_options *out)
@@ -147,9 +147,9 @@ static const member *find_member(const population *p, int64_t candidate)
 static const member *find_start(const population *p)
 {
     const member *start = NULL;
-    for (size_t i = 0; i < p->count; i++) {
+    for (size_t i = 0; i < p->count && p->members[i].candidate < 0; i++) { /* rows of a bucket may come later */
         const member *m = &p->members[i];
-        if (m->candidate < 0 && (!start || member_fitness(p, m) > member_fitness(p, start))) start = m;
+        if (!start || member_fitness(p, m) > member_fitness(p, start)) start = m;
     }
     return start ? start : find_member(p, 1);
 }

@@ -102,7 +102,7 @@ static const rule rules[] = {
      "select number from candidates where state = 'leased' union all select candidate from attempts where state = 'leased'"},
     {"the results' order of arrival has a gap, or a place taken twice",
      "select c.number from candidates c where state in ('done', 'stopped') and not arrival between 1 and "
-     "  (select count(*) from candidates where state in ('done', 'stopped')) "
+     "  (select count(*) from candidates where arrival > 0) "
      "union all select min(number) from candidates where arrival > 0 group by arrival having count(*) > 1"},
     {"a candidate is done, but not by exactly one of its attempts",
      "select c.number from candidates c where state = 'done' and 1 <> "

@@ -5,6 +5,7 @@
 
 #include "common/fs.h"
 #include "common/log.h"
+#include "common/remote.h"
 #include "common/signals.h"
 #include "common/text.h"
 #include "worker/train/candidate.h"
@@ -184,9 +185,13 @@ static void log_settings(const train_options *o, const double *hyps)
     text_free(&words);
 }
 
+/* At its end a training waits so long for a bucket that is away. */
+static const int64_t share_patience_ms = 60000;
+
 typedef struct job {
     train_options *o;
     char *folder, *checkpoint, *model_yaml;
+    share *share;
     data_yaml data;
     double hyps[HYP_COUNT];
     bool resume;
@@ -239,7 +244,7 @@ static void drop_folder(const char *folder, status cause)
 static status run_job(job *j)
 {
     terminal screen;
-    training_watch watch = terminal_watch(&screen);
+    training_watch watch = terminal_watch(&screen, j->share);
     training_result result;
     training_request request = {
         .options = j->o,
@@ -271,11 +276,17 @@ static status train_task(program *p)
     job j = {.o = &p->train};
     TRY(signals_start());
     if (*p->own.local_rank) setenv("LOCAL_RANK", p->own.local_rank, 0); /* as older launchers say it */
-    status s = ranks_launched(&j.ranks);
+    /* What cannot be is said before anything is made; a resumed training has its bucket from its folder. */
+    status s = *j.o->bucket ? remote_check(j.o->bucket) : OK;
+    if (s != OK) return status_context(s, "--bucket");
+    s = ranks_launched(&j.ranks);
     if (s == OK) s = prepare(&j, p);
     if (s == OK && !j.ranks) s = ranks_fork(j.devices, -1, &j.ranks); /* unless a launcher has started them */
+    if (s == OK && !ranks_number(j.ranks)) s = share_create(j.o->bucket, j.o->name, j.folder, &j.share);
     if (s == OK) s = run_job(&j);
     ranks_end(&j.ranks, s); /* others than rank 0 end here */
+    if (s == OK) share_finish(j.share, share_patience_ms);
+    share_destroy(&j.share);
     data_yaml_free(&j.data);
     free(j.folder);
     free(j.checkpoint);

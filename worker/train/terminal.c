@@ -15,7 +15,7 @@ static void on_opened(void *state, const device_info *device, precision p)
 static void on_epoch(void *state, int64_t epoch, int64_t batches)
 {
     terminal *t = state;
-    (void)epoch;
+    if (epoch) share_epoch(t->share); /* the one before is in results.txt */
     log_info("\n%10s%10s%10s%10s%10s%10s%10s%10s", "Epoch", "gpu_mem", "GIoU", "obj", "cls", "total", "targets",
              "img_size");
     progress_start(&t->bar, batches, "batch");
@@ -60,8 +60,8 @@ static unsigned on_wish(void *state)
     return signals_seen() == SIGNAL_NONE ? WISH_NONE : WISH_SAVE | WISH_STOP;
 }
 
-training_watch terminal_watch(terminal *t)
+training_watch terminal_watch(terminal *t, share *share)
 {
-    *t = (terminal){0};
+    *t = (terminal){.share = share};
     return (training_watch){t, on_opened, on_epoch, on_progress, on_validating, on_validated, on_saved, on_wish};
 }
