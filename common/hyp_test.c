@@ -152,12 +152,22 @@ static void any_numbers_can_be_read(void **state)
     unlink(path);
 }
 
+/* Whole numbers of halves, so that the sums are exact. */
+static void fitness_weighs_four_results(void **state)
+{
+    (void)state;
+    static const double results[7] = {0.5, 0.25, 0.75, 0.125, 9, 9, 9}, own[FITNESS_TERMS] = {1, 2, 4, 8};
+    assert_true(fitness(results, own) == 0.5 + 0.5 + 3 + 1);
+    assert_true(fabs(fitness(results, fitness_weights_default) - (0.1 * 0.75 + 0.9 * 0.125)) < 1e-15);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_written_is_read),  cmocka_unit_test(errors_name_file_line_and_key),
-        cmocka_unit_test(numbers_may_lack_a_point), cmocka_unit_test(limits_and_rounding_are_the_reference_s),
-        cmocka_unit_test(a_space_can_be_read),      cmocka_unit_test(any_numbers_can_be_read),
+        cmocka_unit_test(what_is_written_is_read),     cmocka_unit_test(errors_name_file_line_and_key),
+        cmocka_unit_test(numbers_may_lack_a_point),    cmocka_unit_test(limits_and_rounding_are_the_reference_s),
+        cmocka_unit_test(a_space_can_be_read),         cmocka_unit_test(any_numbers_can_be_read),
+        cmocka_unit_test(fitness_weighs_four_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

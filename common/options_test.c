@@ -195,6 +195,21 @@ static void hyps_are_those_of_the_version(void **state)
     options_free(&p.section, 1);
 }
 
+static void without_a_file_hyps_fit_the_weights(void **state)
+{
+    (void)state;
+    parsed p;
+    double hyps[HYP_COUNT];
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--weights", ""), OK);
+    assert_int_equal(train_options_hyps(&p.o, hyps), OK);
+    assert_true(hyps[HYP_lr0] == 0.01 && hyps[HYP_mixup] == 0);
+    options_free(&p.section, 1);
+    assert_int_equal(PARSE(&p, "--cfg", "m.yaml", "--weights", "some.pt"), OK);
+    assert_int_equal(train_options_hyps(&p.o, hyps), OK);
+    assert_true(hyps[HYP_lr0] == 0.00447 && hyps[HYP_mixup] > 0);
+    options_free(&p.section, 1);
+}
+
 static void sizes_are_rounded_up_to_the_stride(void **state)
 {
     (void)state;
@@ -241,7 +256,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_said_in_a_sentence), cmocka_unit_test(values_survive_being_written),
         cmocka_unit_test(as_reference_turns_its_parts),        cmocka_unit_test(sizes_are_rounded_up_to_the_stride),
         cmocka_unit_test(help_and_man_page_name_every_option), cmocka_unit_test(later_spellings_mean_the_same),
-        cmocka_unit_test(hyps_are_those_of_the_version),
+        cmocka_unit_test(hyps_are_those_of_the_version),       cmocka_unit_test(without_a_file_hyps_fit_the_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 
 #include "common/fs.h"
 #include "common/log.h"
-#include "coordinator/spec.h"
+#include "coordinator/spec_inner.h"
 
 typedef struct setting {
     char folder[64], *cwd;
@@ -225,6 +225,18 @@ static void what_cannot_be_is_refused_with_words(void **state)
     assert_non_null(strstr(status_message(), "data.yaml:1: train: no folder or list file 'nowhere'"));
 }
 
+static void fitness_is_of_four_weights(void **state)
+{
+    (void)state;
+    static const double expected[FITNESS_TERMS] = {0, 0.5, 1e-3, 2};
+    static const char *const bad[] = {"", "0 0 .1", "0 0 .1 .9 1", "0 0 0 0", "a b c d", "0 0 nan 1", "0,0,.1,.9"};
+    double weights[FITNESS_TERMS];
+    assert_int_equal(spec_read_fitness("0 .5 1e-3 2", weights), OK);
+    assert_memory_equal(weights, expected, sizeof expected);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (spec_read_fitness(bad[i], weights) != ERR_ARGUMENT) fail_msg("'%s' was taken", bad[i]);
+}
+
 static void a_smaller_space_evolves_a_part(void **state)
 {
     setting *t = *state;
@@ -346,6 +358,7 @@ int main(void)
         CASE(another_data_set_is_another_run),
         CASE(precision_that_was_settled_is_no_difference),
         CASE(what_cannot_be_is_refused_with_words),
+        CASE(fitness_is_of_four_weights),
         CASE(a_smaller_space_evolves_a_part),
         CASE(an_older_version_evolves_its_own_hyps),
         CASE(an_external_trainer_has_any_hyps),

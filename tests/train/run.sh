@@ -69,9 +69,11 @@ for name in labels.png labels_correlogram.png results.png precision_recall_curve
 done
 check "... nothing else is left" [ "$(find whole -type f | wc -l)" -eq 16 ]
 for words in 'Model Summary' 'Optimizer groups' 'Image sizes 64 train, 64 test' 'dataloader workers' 'Using cpu' \
-    'Hyperparameters' 'Starting training for 3 epochs' '3 epochs completed in'; do
+    'Hyperparameters' 'Analyzing anchors... anchors/target = ' 'Starting training for 3 epochs' '3 epochs completed in'; do
     check "... it says '$words'" grep -q "$words" output
 done
+check "the anchors need not be checked" train --logdir anchors --noautoanchor --epochs 1
+check "... which then are not" [ "$(grep -c 'Analyzing anchors' output)" = 0 ]
 check "plots and events can be left out" train --logdir quiet --tensorboard never --plots never
 check "... all of them" [ "$(find quiet -type f | wc -l)" -eq 6 ]
 check "... which makes no difference" cmp quiet/exp0/results.txt whole/exp0/results.txt
