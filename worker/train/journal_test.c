@@ -16,7 +16,10 @@ enum { SIZE = 64, IMAGES = 2, MOST = 300 };
 static char folder[] = "/tmp/mendel-journal-XXXXXX";
 static char *names[] = {"disc", "square"};
 static label labels[] = {{0, 0.5f, 0.5f, 0.25f, 0.25f}, {1, 0.25f, 0.25f, 0.5f, 0.5f}, {1, 0.5f, 0.5f, 1, 1}};
-static dataset_image pictures[] = {{"pictures/a.jpg", SIZE, SIZE, 0, 1}, {"pictures/b.jpg", SIZE, SIZE, 1, 2}};
+static dataset_image pictures[] = {
+    {.path = "pictures/a.jpg", .width = SIZE, .height = SIZE, .first = 0, .labels = 1},
+    {.path = "pictures/b.jpg", .width = SIZE, .height = SIZE, .first = 1, .labels = 2},
+};
 static const dataset data = {.images = pictures, .count = IMAGES, .labels = labels, .label_count = 3, .classes = 2};
 static uint8_t pixels[IMAGES * SIZE * SIZE * 3];
 static const float targets[] = {0, 0, 0.5f, 0.5f, 0.25f, 0.25f, 1, 1, 0.25f, 0.25f, 0.5f, 0.5f};
