@@ -187,7 +187,9 @@ static void a_run_at_work_and_a_folder_without_one_are_refused(void **state)
     setting *t = *state;
     run r, other;
     int lock;
-    assert_int_equal(run_lock(t->folder, &lock), OK);
+    bool was_over;
+    assert_int_equal(run_lock(t->folder, &lock, &was_over), OK);
+    assert_false(was_over);
     assert_int_equal(confirm_open(t->folder, &t->o, 1, 1, 0, 0, &r), ERR_BUSY);
     close(lock);
     assert_int_equal(confirm_open("/nowhere", &t->o, 1, 1, 0, 0, &other), ERR_NOT_FOUND);

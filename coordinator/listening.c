@@ -1,6 +1,12 @@
 #include "coordinator/listening.h"
 
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/log.h"
 #include "coordinator/addresses.h"
@@ -10,11 +16,50 @@ static bool is_tcp(const coordinator_options *o)
     return text_starts_with(o->bind, "tcp://");
 }
 
+/* tcp://ADDRESS:PORT with both in numbers, in brackets or not; "" for every address. False: the socket will say what it makes of it. */
+static bool read_numbers(const char *endpoint, char host[64], char port[16])
+{
+    const char *at = endpoint + strlen("tcp://"), *colon = strrchr(at, ':');
+    size_t length = colon ? (size_t)(colon - at) : 0;
+    if (!length || length >= 64 || strlen(colon + 1) >= 16) return false;
+    bool bracketed = *at == '[' && at[length - 1] == ']';
+    snprintf(host, 64, "%.*s", (int)(length - (bracketed ? 2 : 0)), at + bracketed);
+    snprintf(port, 16, "%s", colon + 1);
+    if (!strcmp(host, "*")) *host = '\0';
+    return strspn(port, "0123456789") == strlen(port) && strcmp(port, "0");
+}
+
+/* Could it be listened at? Looked at before a run is started, which would be there for nothing otherwise. */
+static status try_address(const char *endpoint, const struct addrinfo *at)
+{
+    int one = 1, error = 0, s = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s < 0) return OK;
+    setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(s, at->ai_addr, at->ai_addrlen)) error = errno;
+    close(s);
+    if (error != EADDRINUSE) return OK; /* anything else the socket says better */
+    return FAIL(ERR_BUSY, "cannot listen on %s: %s", endpoint, strerror(error));
+}
+
+static status check_port(const char *endpoint)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICHOST};
+    struct addrinfo *found;
+    char host[64], port[16];
+    if (!read_numbers(endpoint, host, port) || getaddrinfo(*host ? host : NULL, port, &hints, &found)) return OK;
+    status s = try_address(endpoint, found);
+    freeaddrinfo(found);
+    return s;
+}
+
 status listening_check(const coordinator_options *o)
 {
     fs_names found;
     if (*o->bind && !is_tcp(o) && !text_starts_with(o->bind, "ipc://"))
         return FAIL(ERR_ARGUMENT, "--bind %s: tcp://ADDRESS:PORT was expected", o->bind);
+    if (is_tcp(o)) TRY(check_port(o->bind));
     if (!*o->advertise) return OK;
     if (!is_tcp(o) || o->insecure)
         return FAIL(ERR_ARGUMENT, "--advertise: only with --bind tcp://... and without --insecure is there an access "

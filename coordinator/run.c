@@ -39,13 +39,26 @@ static status take_lock(const char *path, int *lock)
     return s;
 }
 
-status run_lock(const char *folder, int *lock)
+status run_lock(const char *folder, int *lock, bool *was_over)
 {
-    char *path = path_join(folder, "lock");
-    status s = path ? take_lock(path, lock) : FAIL(ERR_MEMORY, "out of memory");
+    char *path = path_join(folder, "lock"), *finished = path_join(folder, "finished");
+    status s = path && finished ? take_lock(path, lock) : FAIL(ERR_MEMORY, "out of memory");
     if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", folder);
+    *was_over = s == OK && fs_exists(finished);
+    if (*was_over) s = fs_remove(finished);
     free(path);
+    free(finished);
     return s;
+}
+
+/* Confirmations come to their end, too, but only a run that was over before is over then. */
+void run_note_end(const run *r)
+{
+    char words[64], *path = path_join(r->home, "finished");
+    snprintf(words, sizeof words, "%lld candidates evaluated\n", (long long)r->ledger_options.generations);
+    bool over = !r->seeds || r->was_over;
+    if (path && over && fs_write(path, words, strlen(words)) != OK) log_warning("%s", status_message());
+    free(path);
 }
 
 static status take_folder(const run_request *q, run *out)
@@ -58,7 +71,7 @@ static status take_folder(const run_request *q, run *out)
     }
     out->home = s == OK ? text_copy(out->folder) : NULL;
     if (s == OK && !out->home) s = FAIL(ERR_MEMORY, "out of memory");
-    if (s == OK) s = run_lock(out->folder, &out->lock);
+    if (s == OK) s = run_lock(out->folder, &out->lock, &out->was_over);
     free(asked);
     return s;
 }

@@ -22,6 +22,7 @@ typedef struct run {
     char *bucket;  /* to share through; "": none. As it was said, else as it was when the run was started */
     run_keep keep; /* as it was said, else as it was when the run was started last */
     bool is_new;
+    bool was_over;     /* when it was opened */
     int64_t opened_ms; /* monotonic; leases count from then */
     int64_t *seeds;    /* of confirmations: candidate 1's training seed, 2's, ...; NULL: all train with the run's */
 } run;
@@ -40,8 +41,11 @@ typedef struct run_request {
  * of reading files; nothing of a new run is left then but its folder. */
 status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out);
 void run_close(run *r);
-/* Take the lock of a run folder, in *lock until that is closed. ERR_BUSY, with who has it. */
-status run_lock(const char *folder, int *lock);
+/* Take the lock of RUN, in *lock until that is closed. ERR_BUSY, with who has it. From then on it is not over: *was_over is whether
+ * RUN/finished said so. */
+status run_lock(const char *folder, int *lock, bool *was_over);
+/* Write RUN/finished: workers that come later need not wait for a coordinator. */
+void run_note_end(const run *r);
 /* The seed of a candidate's training. */
 int64_t run_training_seed(const run *r, int64_t candidate);
 

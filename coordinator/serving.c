@@ -2,6 +2,8 @@
 
 #include <czmq.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/fault.h"
@@ -46,7 +48,13 @@ static status check_dashboard(const coordinator_options *o)
     int port;
     if (*o->dashboard && o->no_dashboard)
         return FAIL(ERR_ARGUMENT, "--dashboard %s and --no-dashboard contradict each other", o->dashboard);
-    status s = *o->dashboard ? listen_read(o->dashboard, &address, &port) : OK;
+    if (!*o->dashboard) return OK;
+    status s = listen_read(o->dashboard, &address, &port);
+    if (s == OK && port) { /* is it free? A run that cannot have it is not to be started. */
+        int listening;
+        s = listen_open(*address ? address : "127.0.0.1", &port, &listening);
+        if (s == OK) close(listening);
+    }
     free(address);
     return s;
 }
@@ -77,13 +85,21 @@ status serving_check(const coordinator_options *o)
     return check_trainer(o);
 }
 
+/* Lines of a log are read by others: the token is for the terminal alone, and for whom the run folder's file is. */
+static void tell_dashboard(const run *r, const dashboard *d)
+{
+    const char *url = dashboard_url(d);
+    if (isatty(STDERR_FILENO)) log_info("dashboard: %s", url);
+    else log_info("dashboard: %.*s (with its token: %s/dashboard.url)", (int)strcspn(url, "?"), url, r->home);
+}
+
 static void tell_start(const run *r, const char *endpoint, const dashboard *d)
 {
     ledger_counts c;
     ledger_count(r->ledger, &c);
     log_info("run %s in %s: %lld of %lld candidates evaluated; workers connect to %s", r->name, r->home,
              (long long)c.evaluated, (long long)c.generations, endpoint);
-    if (d) log_info("dashboard: %s", dashboard_url(d));
+    if (d) tell_dashboard(r, d);
     if (d && dashboard_is_public(d))
         log_warning("the dashboard can be reached from other machines, and what it says can be read on the way");
 }
@@ -107,6 +123,7 @@ status serving_run(const coordinator_options *o, run *r, server_end *end)
     if (result == OK && o->local_workers && !ledger_finished(r->ledger))
         result = local_start(r->folder, to.endpoint, o->trainer, o->local_workers, &workers);
     if (result == OK) result = server_run(s, workers, end);
+    if (result == OK && *end == SERVER_FINISHED) run_note_end(r);
     local_destroy(&workers);
     server_destroy(&s);
     dashboard_stop(&to.dashboard);

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "common/fs.h"
 #include "common/log.h"
 #include "common/meeting.h"
 #include "common/text.h"
@@ -10,6 +11,8 @@ static const int64_t backoff_least_ms = 500, backoff_most_ms = 10000;
 /* Of several addresses each gets this long to answer. */
 static const int64_t address_ms = 2500;
 static const int64_t patience_first_ms = 60000, patience_later_ms = 3600000;
+/* A coordinator that goes on with a run that was over has this long to say so. */
+static const int64_t over_ms = 5000;
 
 /* ---- finding ---- */
 
@@ -160,6 +163,20 @@ static void give_up(client *c, int64_t silent_ms)
     client_end(c, ERR_TIMEOUT);
 }
 
+/* A coordinator that has come to the end of its run says so in the run's folder, which may lie here; the access file lies in it, too. */
+static bool run_is_over(const client *c)
+{
+    char *folder = c->o->run_folder ? text_copy(c->o->run_folder)
+                   : c->o->access   ? path_folder(c->o->access_path)
+                                    : NULL;
+    char *finished = folder ? path_join(folder, "finished") : NULL;
+    bool over = finished && fs_is_file(finished);
+    if (over) log_info("the run in %s is over, and no coordinator is at work in it", folder);
+    free(folder);
+    free(finished);
+    return over;
+}
+
 static void watch_patience(client *c)
 {
     if (c->o->stay && !c->o->give_up_ms) return;
@@ -168,6 +185,10 @@ static void watch_patience(client *c)
     int64_t patience = c->answered ? patience_later_ms : patience_first_ms;
     if (c->o->give_up_ms) patience = c->o->give_up_ms;
     if (c->answered) since = c->heard_ms > c->idle_ms ? c->heard_ms : c->idle_ms;
+    if (!c->o->stay && c->now_ms - since >= over_ms && run_is_over(c)) {
+        client_end(c, OK);
+        return;
+    }
     if (c->now_ms - since >= patience) give_up(c, c->now_ms - since);
 }
 

@@ -103,7 +103,9 @@ check "... the first one goes on" eval '! gone $first'
 free_port
 coordinate on_port $task --generations 2 --bind tcp://127.0.0.1:$port --insecure
 wait_for 30 listening on_port.log
-refuse "a port that is in use" "tcp://127.0.0.1:$port" "in use" -- "$programs/coordinator" --run second $task --bind tcp://127.0.0.1:$port --insecure
+refuse "a port that is in use" "tcp://127.0.0.1:$port" "in use" -- "$programs/coordinator" --run refused $task --bind tcp://127.0.0.1:$port --insecure
+refuse "... for every address" "tcp://*:$port" "in use" -- "$programs/coordinator" --run refused $task --bind "tcp://*:$port" --insecure
+refuse "... for the dashboard" "$port" "in use" -- "$programs/coordinator" --run refused $task --dashboard 127.0.0.1:$port
 kill9 $coordinator
 
 "$programs/worker" --cpu 1 --run nowhere --give-up 1 --spool lost.spool >output 2>&1

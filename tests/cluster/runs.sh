@@ -28,6 +28,13 @@ check "... nothing is left in the spools" [ -z "$(find . -name 'delivery-*')" ]
 check "... nor where they met" [ -z "$(ls "$XDG_RUNTIME_DIR/mendel")" ]
 check "... nor any process" none_left
 
+# ---- a worker that comes too late ----
+
+work late plain
+finish $worker 30
+check "a worker that comes when its run is over leaves with 0" [ $code -eq 0 ]
+says "... and says so" late.log "the run in plain is over"
+
 # ---- the same folder ----
 
 cp plain/evolve.txt before.txt
@@ -39,8 +46,12 @@ coordinate plain $warm_task --generations 15 --local-workers 2
 finish $coordinator
 check "more generations extend it" [ $code -eq 0 ]
 complete "extended" plain 15
+coordinate plain --generations 17
+check "... one that is extended is not over" wait_for 30 eval '[ ! -e plain/finished ]'
+kill9 $coordinator
 coordinate plain --generations 17 --local-workers 1
 finish $coordinator
+check "... until it is" [ -e plain/finished ]
 complete "extended without any other option" plain 17
 
 refuse "other epochs are refused" "plain goes on only as it was started" "epochs" -- \
