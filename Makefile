@@ -26,6 +26,15 @@ ifneq ($(SANITIZE),)
   SANITIZER = -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all
   BUILD    := build/$(subst $(comma),-,$(SANITIZE))
 endif
+# FAULTS=1: programs that the chaos tests can kill at every step of the protocol; SEEDED=name: with one of the mistakes that they have
+# to find (common/fault.h).
+FAULTS   ?=
+SEEDED   ?=
+ifneq ($(FAULTS)$(SEEDED),)
+  CPPFLAGS += -DMENDEL_FAULTS $(SEEDED:%=-DSEEDED_%=1)
+  LAYER     = $(call objects,$(wildcard tests/chaos/layer/*.c))
+  BUILD    := build/faults$(SEEDED:%=-%)
+endif
 
 MACHINE := $(shell uname -m)
 
@@ -59,8 +68,8 @@ GENERATED_OBJECTS = $(patsubst $(BUILD)/%.c,$(BUILD)/obj/%.o,$(GENERATED))
 COMMON      = $(call objects,$(call sources,$(COMMON_DIRS)))
 DRAW        = $(call objects,$(call sources,$(DRAW_DIRS)))
 PROTO       = $(call objects,$(call sources,$(PROTO_DIRS))) $(GENERATED_OBJECTS)
-COORDINATOR = $(call objects,$(call sources,$(COORDINATOR_DIRS))) $(DRAW) $(PROTO) $(COMMON)
-WORKER      = $(call objects,$(call sources,$(WORKER_DIRS))) $(PROTO) $(COMMON)
+COORDINATOR = $(call objects,$(call sources,$(COORDINATOR_DIRS))) $(DRAW) $(PROTO) $(COMMON) $(LAYER)
+WORKER      = $(call objects,$(call sources,$(WORKER_DIRS))) $(PROTO) $(COMMON) $(LAYER)
 TRAIN       = $(call objects,$(call sources,$(TRAIN_DIRS))) $(DRAW) $(PROTO) $(COMMON)
 # Vector kernels are compiled once for each instruction set and chosen when the backend is opened.
 KERNEL_SETS := generic $(if $(filter x86_64,$(MACHINE)),avx2 avx512)
@@ -78,7 +87,7 @@ CPU_LIBS         = -ldnnl -lgomp -lm
 
 PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
 
-.PHONY: all help deps deps-all demo check check-train check-all check-curves check-slurm check-compose bench install clean units parity format
+.PHONY: all chaos chaos-programs help deps deps-all demo check check-train check-all check-curves check-slurm check-compose bench install clean units parity format
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -193,7 +202,21 @@ HISTORY = $(BUILD)/tests/cluster/history
 $(HISTORY): $(BUILD)/obj/tests/cluster/history.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ -lsqlite3 -lm -o $@
-PROCESS_PROGRAMS = $(TRAIN_TESTS) $(SECURITY_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
+
+# Evolutions to which everything happens, and what stands for a trainer in them.
+CHAOS_PROGRAMS = $(BUILD)/tests/chaos/chaos $(BUILD)/tests/chaos/standin
+$(BUILD)/tests/chaos/chaos: $(call objects,$(filter-out %/standin.c %_test.c,$(wildcard tests/chaos/*.c))) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -lsqlite3 $(COMMON_LIBS) -o $@
+$(BUILD)/tests/chaos/standin: $(BUILD)/obj/tests/chaos/standin.o $(PROTO) $(COMMON)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(PROTO_LIBS) $(COMMON_LIBS) -o $@
+chaos-programs: $(BUILD)/coordinator $(BUILD)/worker $(CHAOS_PROGRAMS)
+
+CHAOS_TESTS = $(call tests,tests/chaos)
+$(eval $(call unit_rules,tests/chaos,$(WORKER) $(call objects,$(wildcard tests/chaos/layer/*.c)),$(WORKER_LIBS)))
+
+PROCESS_PROGRAMS = $(CHAOS_TESTS) $(TRAIN_TESTS) $(SECURITY_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
 
 # The schema is part of the program.
 $(BUILD)/obj/coordinator/store_schema.o: coordinator/schema.sql
@@ -226,10 +249,11 @@ PARITY_TEST   = $(if $(GOLDEN),'$(BUILD)/tests/parity $(GOLDEN)',tests/skipped.s
 ## make check          everything that a change has to pass: units, parity, trainings, clusters, one pass with sanitizers
 check: deps
 	@$(MAKE) --no-print-directory $(JOBS) all test-programs
+	@$(MAKE) --no-print-directory $(JOBS) FAULTS=1 BUILD=$(BUILD)/faults chaos-programs
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=address,undefined programs test-programs
 	@$(MAKE) --no-print-directory check-now
 check-now:
-	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(PROCESS_TESTS:%='% $(BUILD)') 'tests/dashboard/run.sh $(BUILD) served' \
+	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(CHAOS_TESTS) '$(CHAOS_TEST) short' $(PROCESS_TESTS:%='% $(BUILD)') 'tests/dashboard/run.sh $(BUILD) served' \
 	    $(patsubst $(BUILD)/%,$(BUILD)/address-undefined/%,$(UNIT_TESTS) $(WORKER_TESTS)) 'tests/cluster/run.sh $(BUILD)/address-undefined' \
 	    $(REPLAY_TESTS:'$(BUILD)/%='$(BUILD)/address-undefined/%)
 
@@ -249,6 +273,13 @@ check-all-now:
 check-curves: deps
 	@$(MAKE) --no-print-directory $(JOBS) programs
 	@tests/curves/run.sh $(BUILD)
+
+## make chaos          evolutions to which everything happens: kills, power cuts, full disks, partitions (CHAOS=short, or a kind)
+CHAOS      ?= all
+CHAOS_TEST  = $(BUILD)/faults/tests/chaos/chaos $(BUILD)/faults $(BUILD)
+chaos: programs $(HISTORY)
+	@$(MAKE) --no-print-directory $(JOBS) FAULTS=1 BUILD=$(BUILD)/faults chaos-programs
+	@$(CHAOS_TEST) $(CHAOS)
 
 ## make check-slurm    the Slurm deployment on a real Slurm of two nodes on this machine (root)
 check-slurm: programs $(HISTORY)

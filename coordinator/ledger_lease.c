@@ -136,9 +136,9 @@ bool ledger_renew(ledger *l, token t, const char *session, int64_t now_ms)
 {
     attempt *a = ledger_find(l, t);
     entry *e = ledger_entry(l, t.candidate);
+    if (a && a->delivered) return true; /* and was not acknowledged yet when this was sent */
     if (!a || !is_wanted(l, &e->kept)) return false;
-    /* Its delivery was not acknowledged yet when this was sent. */
-    if (a->delivered || candidate_has_ended(&e->kept)) return true;
+    if (candidate_has_ended(&e->kept)) return true; /* given up as lost: its result may still come */
     a->deadline_ms = now_ms + l->o.lease_ms;
     if (strcmp(a->kept.session, session)) { /* from its spool: no request of this session was answered with it */
         copy_id(a->kept.session, session);

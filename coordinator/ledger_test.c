@@ -253,6 +253,17 @@ static void every_lease_gets_a_full_time_after_a_restart(void **state)
     assert_int_equal(ledger_next_expiry(t->ledger), 5000 + LEASE_MS);
 }
 
+static void while_the_coordinator_does_not_run_no_lease_runs_out(void **state)
+{
+    setting *t = *state;
+    ask(t, "a", 1, 0);
+    ledger_forgive(t->ledger, 5000);
+    assert_int_equal(ledger_expire(t->ledger, 5000 + LEASE_MS - 1, 0), OK);
+    assert_int_equal(state_of(t, 1), CANDIDATE_LEASED);
+    assert_int_equal(ledger_expire(t->ledger, 5000 + LEASE_MS, 0), OK);
+    assert_int_equal(state_of(t, 1), CANDIDATE_LOST);
+}
+
 static void too_many_losses_fail_a_candidate_and_it_can_still_be_done(void **state)
 {
     setting *t = *state;
@@ -569,6 +580,7 @@ int main(void)
         CASE(the_first_result_counts_whichever_attempt_it_is_from),
         CASE(a_worker_that_comes_back_keeps_its_candidate),
         CASE(every_lease_gets_a_full_time_after_a_restart),
+        CASE(while_the_coordinator_does_not_run_no_lease_runs_out),
         CASE(too_many_losses_fail_a_candidate_and_it_can_still_be_done),
         CASE(a_crash_gets_one_more_attempt_elsewhere),
         CASE(nan_fails_at_once),

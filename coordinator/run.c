@@ -159,7 +159,8 @@ static bool has_run(const run *r)
 {
     store *s;
     char *id = NULL;
-    if (!store_exists(r->folder) || store_open_reading(r->folder, &s) != OK) return store_exists(r->folder);
+    status opened = store_open_reading(r->folder, &s);
+    if (opened != OK) return opened != ERR_NOT_FOUND; /* none, or one without anything in it yet */
     bool found = store_get(s, "run_id", &id) != OK || id; /* one that cannot be read is no new one */
     free(id);
     store_close(&s);
@@ -297,7 +298,7 @@ status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run
 {
     *out = (run){.lock = -1, .opened_ms = now_ms};
     status s = open_run(request, now_ms, wall_ms, out);
-    FAULT("coordinator has opened the run");
+    if (s == OK) FAULT("coordinator has opened the run");
     if (s != OK) drop(out);
     return s;
 }

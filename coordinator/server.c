@@ -204,6 +204,7 @@ static status handle(server *s, const incoming *in)
     /* One that is greeted and says anything but Hello is still checking its data; a sign of life is not worth an answer. */
     if (from && from->state == SESSION_GREETED && in->e->body_case == MENDEL__ENVELOPE__BODY_HEARTBEAT) {
         from->heard_ms = s->now_ms;
+        server_renew_held(s, from, in->e->heartbeat);
         return OK;
     }
     if (!from || from->state != SESSION_WELCOME) return server_hello_again(s, in);

@@ -125,3 +125,8 @@ bool server_renew(server *s, const session *of, token t)
     const store_attempt *a = server_attempt_of(s, of, t);
     return a && (ledger_renew(s->run->ledger, t, of->text, s->now_ms) || server_awaits_weights(s, a));
 }
+
+void server_renew_held(server *s, const session *of, const Mendel__Heartbeat *h)
+{
+    for (size_t i = 0; i < h->n_held; i++) server_renew(s, of, token_read(h->held[i]));
+}

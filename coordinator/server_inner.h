@@ -82,6 +82,8 @@ status server_shut_out(server *s);
 const store_attempt *server_attempt_of(const server *s, const session *of, token t);
 /* ledger_renew for such an attempt. */
 bool server_renew(server *s, const session *of, token t);
+/* And for all that a heartbeat names. */
+void server_renew_held(server *s, const session *of, const Mendel__Heartbeat *h);
 
 /* ---- server_hello.c ---- */
 

@@ -110,7 +110,7 @@ void store_write_keyed(text *out, const hyp_space *space, const double *values)
 {
     text_add_bytes(out, "{", 1);
     for (size_t i = 0; i < space->count; i++) {
-        text_add_bytes(out, ", \"" + (i ? 0 : 2), i ? 3 : 1);
+        text_add_bytes(out, i ? ", \"" : "\"", i ? 3 : 1);
         write_key(out, space->rows[i].key);
         text_add_bytes(out, "\": ", 3);
         write_number(out, values[i]);

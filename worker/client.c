@@ -8,6 +8,7 @@
 
 #include "common/array.h"
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/signals.h"
 #include "common/text.h"
@@ -51,7 +52,10 @@ status client_send(client *c, envelope_kind kind, void *body)
 {
     envelope e;
     wire_envelope(&e, &c->ids, kind, body);
-    return dealer_send(c->dealer, &e);
+    FAULT_MESSAGE("worker sends", &e);
+    TRY(dealer_send(c->dealer, &e));
+    FAULT_MESSAGE("worker has sent", &e);
+    return OK;
 }
 
 /* ---- receiving ---- */
@@ -88,11 +92,13 @@ static bool concerns(client *c, const envelope *e)
 
 static void handle(client *c, envelope **e)
 {
+    FAULT_MESSAGE("worker hears", *e);
     contact_heard(c);
     if ((*e)->body_case != MENDEL__ENVELOPE__BODY_REFUSED) c->epoch = (*e)->epoch;
     for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
         if (handlers[i].kind == (*e)->body_case) {
             handlers[i].handle(c, e);
+            FAULT_WORD("worker has heard", wire_kind_name(handlers[i].kind));
             return;
         }
 }
@@ -291,6 +297,7 @@ static status prepare(client *c, zmq_pollitem_t **items)
 static status finish(client *c)
 {
     static const char *const goodbyes[] = {"ends", "handed on", "interrupted"};
+    FAULT("worker ends");
     work_clear(c);
     if (c->dealer) say_goodbye(c, c->finished ? "the run is over" : goodbyes[c->leaving]);
     greeting_forget(c);

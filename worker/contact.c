@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "common/fault.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/meeting.h"
@@ -87,7 +88,10 @@ void contact_restart(client *c, int64_t after_ms)
 
 void contact_heard(client *c)
 {
-    if (c->lost) log_info("back again: the coordinator answers");
+    if (c->lost) {
+        FAULT("worker finds the coordinator again");
+        log_info("back again: the coordinator answers");
+    }
     c->lost = false;
     c->heard_ms = c->now_ms;
     c->backoff_ms = backoff_least_ms;
@@ -125,6 +129,7 @@ static void next_address(client *c)
 
 static void reconnect(client *c)
 {
+    FAULT("worker misses the coordinator");
     next_address(c);
     if (!c->lost && c->answered)
         log_warning("lost the coordinator%s", work_idle(c) ? ", looking for it" : ", training on");

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "worker/client_inner.h"
@@ -112,6 +113,7 @@ static void take_findings(client *c)
         return;
     }
     c->checked = true;
+    FAULT("worker has compared its data");
     compare(c);
     c->state = CLIENT_GREETING;
     c->hello_ms = c->now_ms;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/array.h"
+#include "common/fault.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -262,11 +263,13 @@ status spool_open(const char *folder, spool **out)
     if (!s) return FAIL(ERR_MEMORY, "out of memory");
     s->lock = -1;
     s->next_number = 1;
+    FAULT("worker opens its spool");
     status result = folder ? lock_folder(folder, s) : lock_default(s);
     if (result == OK) result = read_id(s);
     if (result == OK) result = read_deliveries(s);
     if (result == OK) {
         spool_clean_shelves(s);
+        FAULT("worker has opened its spool");
         *out = s;
         return OK;
     }
@@ -298,7 +301,9 @@ const char *spool_worker_id(const spool *s)
 
 static void try_to_write(spool *s, delivery *d)
 {
+    FAULT_MESSAGE("worker spools", d->e);
     status result = write_delivery(s, d);
+    if (result == OK) FAULT_MESSAGE("worker has spooled", d->e);
     if (result == OK && s->complained) log_info("the spool takes deliveries again");
     if (result != OK && !s->complained)
         log_warning("a delivery is kept in memory, since the spool does not take it: %s", status_message());
@@ -325,8 +330,10 @@ static bool forget(spool *s, const wire_id *run, token t, bool handed_over)
     if (!d) return false;
     spool_remove_file(s, d, handed_over);
     char *path = delivery_path(s, d->number);
+    FAULT_MESSAGE("worker forgets", d->e);
     if (d->on_disk && path && unlink(path) && errno != ENOENT)
         log_warning("cannot remove %s: %s", path, strerror(errno)); /* delivered once more after a restart: no harm */
+    FAULT_MESSAGE("worker has forgotten", d->e);
     free(path);
     wire_free(&d->e);
     size_t at = (size_t)(d - s->items);

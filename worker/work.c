@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/text.h"
 #include "worker/client_inner.h"
@@ -115,7 +116,9 @@ static void begin(client *c, slot *s)
     s->started_ms = c->now_ms;
     s->resumed = s->resume.path != NULL;
     s->state = SLOT_TRAINING;
+    FAULT("worker starts a trainer");
     status result = start_trial(c, s);
+    FAULT("worker has started a trainer");
     if (result != OK) report_failed(c, s, REASON_ERROR, status_message());
     if (!s->trial) {
         free_slot(c, s);
@@ -178,6 +181,7 @@ static void hear_trial(client *c, slot *s)
 {
     trainer_message m;
     for (int i = 0; i < MESSAGES_A_TURN && trial_next(s->trial, c->now_ms, &m) == OK; i++) {
+        FAULT_TRAINER("worker hears its trainer say", m.kind);
         report_message(c, s, &m);
         trainer_message_free(&m);
     }
@@ -238,6 +242,7 @@ void work_on_stop(client *c, envelope **e)
 
 void work_leave(client *c, client_leaving how)
 {
+    FAULT("worker is told to go");
     c->leaving = how;
     c->leave_ms = c->now_ms + (how == LEAVING_YIELD ? c->o->yield_ms : interrupt_grace_ms);
     for (int64_t i = 0; i < c->place->slots; i++) {

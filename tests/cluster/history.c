@@ -124,7 +124,7 @@ static const rule rules[] = {
      "select c.number from candidates c join attempts a on a.candidate = c.number where c.ended_ms > 0 and a.leased_ms > c.ended_ms"},
     {"an attempt was leased while another one, never given up, was under way",
      "select a.candidate, a.attempt from attempts a join attempts b on b.candidate = a.candidate and b.attempt > a.attempt "
-     "where (a.ended_ms = 0 or a.ended_ms > b.leased_ms) and a.reason is not 'lost'"},
+     "where (a.ended_ms = 0 or a.ended_ms > b.leased_ms) and a.reason is not 'lost' and a.state <> 'failed'"}, /* may have been lost before */
     {"the run's epoch goes back",
      "select a.candidate, b.candidate from attempts a join attempts b on a.leased_ms < b.leased_ms and a.epoch > b.epoch"},
     {"the run's epoch is not the number of its starts",

@@ -1,0 +1,148 @@
+#include "tests/chaos/actor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/array.h"
+
+status actor_add(fs_names *list, const char *format, ...)
+{
+    char *made = NULL;
+    va_list values;
+    va_start(values, format);
+    int length = vasprintf(&made, format, values);
+    va_end(values);
+    if (length < 0) return FAIL(ERR_MEMORY, "out of memory");
+    status s = fs_names_add(list, made);
+    free(made);
+    return s;
+}
+
+status actor_create(const char *name, const char *program, const char *folder, actor *out)
+{
+    text log = {0};
+    *out = (actor){.network = -1, .thaw_ms = NEVER, .name = text_copy(name), .folder = text_copy(folder)};
+    text_add(&log, "%s/%s.log", folder, name);
+    out->log = text_take(&log);
+    if (!out->name || !out->folder || !out->log) return FAIL(ERR_MEMORY, "out of memory");
+    return fs_names_add(&out->arguments, program);
+}
+
+void actor_free(actor *a)
+{
+    actor_kill(a);
+    free(a->name);
+    free(a->log);
+    free(a->folder);
+    fs_names_free(&a->arguments);
+    fs_names_free(&a->variables);
+    fs_names_free(&a->plans);
+}
+
+/* ---- starting ---- */
+
+static void complain(const char *what)
+{
+    fprintf(stderr, "chaos: %s: %s\n", what, strerror(errno));
+    _exit(127);
+}
+
+static void set_variables(const actor *a, const char *history)
+{
+    char who[64];
+    snprintf(who, sizeof who, "%s.%d", a->name, a->starts);
+    setenv("CHAOS_WHO", who, 1);
+    setenv("CHAOS_HISTORY", history, 1);
+    for (size_t i = 0; i < a->variables.count; i++) putenv(a->variables.names[i]);
+    if ((size_t)a->starts > a->plans.count) return;
+    char *rest = NULL; /* the child's own copy may be cut up */
+    for (char *one = strtok_r(a->plans.names[a->starts - 1], "\n", &rest); one; one = strtok_r(NULL, "\n", &rest))
+        putenv(one);
+}
+
+/* In the child. It ends with the run that started it. */
+static void become(const actor *a, const char *history, char **arguments)
+{
+    int log = open(a->log, O_WRONLY | O_APPEND | O_CREAT, 0666), nothing = open("/dev/null", O_RDONLY);
+    if (log < 0 || nothing < 0 || dup2(nothing, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0) complain(a->log);
+    if (a->network >= 0 && setns(a->network, CLONE_NEWNET)) complain("entering a network");
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setsid();
+    if (chdir(a->folder)) complain(a->folder);
+    set_variables(a, history);
+    execv(arguments[0], arguments);
+    complain(arguments[0]);
+}
+
+status actor_start(actor *a, const char *history, int64_t now_ms)
+{
+    char **arguments;
+    TRY(array_new(&arguments, a->arguments.count + 1));
+    memcpy(arguments, a->arguments.names, a->arguments.count * sizeof *arguments);
+    a->starts++;
+    a->start_ms = NEVER;
+    a->told = false;
+    a->started_ms = now_ms;
+    a->pid = fork();
+    if (a->pid == 0) become(a, history, arguments);
+    free(arguments);
+    if (a->pid > 0) return OK;
+    a->pid = 0;
+    return FAIL(ERR_IO, "cannot start %s: %s", a->name, strerror(errno));
+}
+
+/* ---- following ---- */
+
+bool actor_follow(actor *a, int64_t now_ms)
+{
+    int how;
+    if (!a->pid) return false;
+    if (a->stopped && now_ms >= a->thaw_ms) {
+        a->stopped = false;
+        a->thaw_ms = NEVER;
+        kill(a->pid, SIGCONT);
+    }
+    if (waitpid(a->pid, &how, WNOHANG | WUNTRACED) != a->pid) return false;
+    if (WIFSTOPPED(how)) {
+        a->stopped = true;
+        return false;
+    }
+    a->pid = 0;
+    a->stopped = false;
+    a->thaw_ms = NEVER;
+    a->code = WIFEXITED(how) ? WEXITSTATUS(how) : -WTERMSIG(how);
+    return true;
+}
+
+void actor_freeze(actor *a, int64_t until_ms)
+{
+    if (!a->pid || a->stopped) return;
+    kill(a->pid, SIGSTOP);
+    a->stopped = true;
+    a->thaw_ms = until_ms;
+}
+
+void actor_signal(actor *a, int number)
+{
+    if (!a->pid) return;
+    kill(a->pid, number);
+    a->told = a->told || number == SIGTERM;
+}
+
+void actor_kill(actor *a)
+{
+    if (!a->pid) return;
+    kill(a->pid, SIGKILL);
+    while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR) continue;
+    a->pid = 0;
+    a->stopped = false;
+}
