@@ -34,7 +34,7 @@ struct plan {
     void *state; /* of the kind */
     precision precision;
     buffer *buffers[ARENA_COUNT];
-    team *team; /* of norms in training; NULL: none */
+    team *team;         /* of norms in training; NULL: none */
     plan_array *arrays; /* one a tensor of the graph */
     size_t array_count;
     graph_node *convs; /* for the ceiling: nodes and the shapes of x and w */
