@@ -51,7 +51,7 @@ skip() { echo "skipped: needs $1"; }
 # The theme is through: its counts, for run.sh to add up.
 theme_end() {
     # The leak checker itself stumbles over threads that are just ending, now and then.
-    for report in sanitizer.*; do grep -qs 'LeakSanitizer has encountered a fatal error' "$report" && rm "$report"; done
+    for report in sanitizer.*; do grep -qs -e 'LeakSanitizer has encountered a fatal error' -e 'Tracer caught signal' "$report" && rm "$report"; done
     tail -n 30 sanitizer.* >output 2>/dev/null
     if [ "$slower" -gt 1 ]; then check "no sanitizer has anything to say" [ ! -s output ]; fi
     echo "$passed passed, $failed failed"
