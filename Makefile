@@ -58,7 +58,7 @@ SHAPES_DIRS      = examples/shapes
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
            libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
            libcurl4-openssl-dev libcmocka-dev fonts-dejavu-core procps
-DEPS_ALL = $(DEPS) rclone clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver
+DEPS_ALL = $(DEPS) rclone clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver python3-venv
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
 
@@ -87,7 +87,7 @@ CPU_LIBS         = -ldnnl -lgomp -lm
 
 PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
 
-.PHONY: all chaos chaos-programs help deps deps-all demo check check-train check-all check-curves check-slurm check-compose bench install clean units parity format
+.PHONY: all chaos chaos-programs help deps deps-all demo check check-train check-all check-curves check-slurm check-compose check-interop bench install clean units parity format
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -281,6 +281,9 @@ chaos: programs $(HISTORY)
 	@$(MAKE) --no-print-directory $(JOBS) FAULTS=1 BUILD=$(BUILD)/faults chaos-programs
 	@$(CHAOS_TEST) $(CHAOS)
 
+## make check-interop  what torch, onnxruntime, tensorboard and pycocotools make of our files (REFERENCE=folder: YOLOv5 itself, too)
+check-interop: programs
+	@tests/run.sh 'tests/interop/run.sh $(BUILD) $(REFERENCE)'
 ## make check-slurm    the Slurm deployment on a real Slurm of two nodes on this machine (root)
 check-slurm: programs $(HISTORY)
 	@tests/run.sh 'tests/deploy/slurm.sh $(BUILD)'

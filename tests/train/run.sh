@@ -97,6 +97,14 @@ rm -rf runs
 check "... with other rules of suppression" evaluate whole/exp0/weights/last.pt --merge --agnostic-nms --classes 0 2
 evaluate whole/exp0/weights/last.pt --classes 3
 check "... but not for classes that are not there" grep -q '^error: --classes: 0 to 2 was expected, found 3' output
+check "detections go into a JSON file" evaluate whole/exp0/weights/best.pt --save-json --save-dir found --plots never
+check "... named after split and weights" [ "$(ls found)" = detections_val_best_results.json ]
+check "... which is a list" [ "$(head -c 1 found/detections_val_best_results.json)$(tail -n 1 found/detections_val_best_results.json)" = '[]' ]
+cp data/shapes.yaml data/coco.yaml
+evaluate whole/exp0/weights/best.pt --data data/coco.yaml --save-dir coco --plots never
+check "... also without a word for COCO" [ -s coco/detections_val_best_results.json ]
+evaluate whole/exp0/weights/best.pt --save-json --save-dir in_the_way/found --plots never
+check "... but not where nothing can be written" grep -q '^error: .*in_the_way' output
 export_onnx() { timeout 300 "$programs/train" --task export "$@" >output 2>&1; }
 check "its weights can be exported" export_onnx --weights whole/exp0/weights/best.pt --img-size 90 64
 check "... which is said, with the size rounded up" grep -q '^whole/exp0/weights/best.onnx: images (batch, 3, 96, 64), a raw head' output

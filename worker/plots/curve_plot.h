@@ -1,7 +1,6 @@
 /* curve_plot.h - precision_recall_curve.png: how precise a detector is at any recall, at overlap .5.
  *
- * Source: the plot in ap_per_class() of utils/general.py. There the curves are the raw ones and run on level behind the highest recall
- * reached; here they are those whose area is the AP: the envelope, and 0 beyond. */
+ * The curves are those whose areas are the APs: the envelope of precision, and 0 beyond the highest recall reached. */
 #ifndef PLOTS_CURVE_PLOT_H
 #define PLOTS_CURVE_PLOT_H
 

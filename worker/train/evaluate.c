@@ -6,6 +6,7 @@
 #include "common/cores.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "worker/metrics/coco.h"
 #include "worker/train/load_model.h"
 #include "worker/train/training_inner.h"
 
@@ -22,6 +23,7 @@ typedef struct evaluation {
     loader *loader;
     validator *validator;
     journal *journal;
+    coco_file *json; /* NULL: not wanted */
     int classes, image_size;
 } evaluation;
 
@@ -54,6 +56,21 @@ static status open_loader(evaluation *e)
     return loader_create(&e->loader, e->data, &o);
 }
 
+static status see_batch(void *state, const validated_batch *v)
+{
+    const evaluation *e = state;
+    const batch *b = v->batch;
+    TRY(journal_seen(e->journal, v));
+    for (int i = 0; e->json && i < b->count; i++) {
+        const sample_origin *o = &b->origin[i];
+        const boxes_placing placing = {o->ratio_height, o->pad_width, o->pad_height};
+        const float *boxes = v->boxes + (size_t)i * (size_t)v->most * NMS_BOX;
+        TRY(coco_add(e->json, e->data->images[b->index[i]].path, boxes, (size_t)v->counts[i], &placing, o->width,
+                     o->height));
+    }
+    return OK;
+}
+
 static status make_validator(evaluation *e)
 {
     const int_list *classes = &e->o->classes;
@@ -77,8 +94,8 @@ static status make_validator(evaluation *e)
         .only_count = (int)classes->count,
         .time_limit = e->o->train->nms_time_limit,
         .loader = e->loader,
-        .seen = journal_seen,
-        .seen_state = e->journal,
+        .seen = see_batch,
+        .seen_state = e,
     };
     return validator_create(&o, &e->validator);
 }
@@ -100,6 +117,24 @@ static void start_journal(evaluation *e)
     }
     e->journal = journal_start(&o);
     journal_validating(e->journal, clock_seconds(), true);
+}
+
+/* detections_val_best_results.json: named after split and weights, as the reference has it. */
+static status start_json(evaluation *e)
+{
+    static const char *const splits[DATA_SPLITS] = {"train", "val", "test"};
+    const char *name = path_name(e->o->train->weights);
+    bool coco = text_ends_with(e->o->train->data, "coco.yaml");
+    text path = {0};
+    if (!e->o->json && !coco) return OK;
+    text_add(&path, "%s/detections_%s_%.*s_results.json", e->o->folder, splits[e->o->split],
+             (int)(path_extension(name) - name), name);
+    status s = fs_make_folders(e->o->folder, 0777);
+    if (s == OK) s = text_status(&path);
+    if (s == OK) s = coco_start(text_string(&path), coco && e->classes == 80, &e->json);
+    if (s == OK) log_info("Detections go to %s", text_string(&path));
+    text_free(&path);
+    return s;
 }
 
 static status print_result(const evaluation *e, const validation *v)
@@ -130,6 +165,7 @@ static status evaluate(evaluation *e)
     TRY(open_model(e));
     TRY(open_loader(e));
     start_journal(e);
+    TRY(start_json(e));
     TRY(make_validator(e));
     status s = validator_run(e->validator, NULL, NULL, &v);
     if (s == OK) journal_validated(e->journal, &v.summary);
@@ -143,6 +179,7 @@ status evaluate_run(const evaluate_options *o)
 {
     evaluation e = {.o = o, .precision = PRECISION_FP32};
     status s = evaluate(&e);
+    s = coco_finish(&e.json, s);
     validator_destroy(&e.validator);
     journal_end(&e.journal);
     loader_destroy(&e.loader);

@@ -13,7 +13,8 @@ typedef struct evaluate_options {
     bool merge, verbose; /* box averaging; a line for each class */
     bool agnostic;       /* boxes of different classes suppress each other */
     int_list classes;    /* boxes of these classes alone; none: of all */
-    const char *folder;  /* for pictures, made when they are wanted */
+    bool json;           /* COCO's result format, too: also when the data yaml's name ends with coco.yaml */
+    const char *folder;  /* for that and for pictures; made when they are wanted */
 } evaluate_options;
 
 /* Print the table of precision, recall and mAP to standard output, and the speed. Losses are not computed. */

@@ -35,7 +35,7 @@ typedef struct program_options {
     double min_score, max_iou;
     int_list classes;
     char *save_dir;
-    bool decode;
+    bool decode, json;
     bool verbose, merge, agnostic, scripts, probe, version, help, man;
     char *weights_url, *evolve, *local_rank;
     int64_t candidate;
@@ -56,7 +56,8 @@ typedef enum task { TASK_TRAIN, TASK_VAL, TASK_TEST, TASK_EXPORT } task;
         "evaluation: boxes of different classes suppress each other")                                                  \
     ROW(program_options, classes, INTS, "classes", "", "-1", -1, 1e5, "CLASS...", "evaluation: boxes of these only")   \
     ROW(program_options, save_dir, STRING, "save-dir", "", "runs/test", 0, 0, "FOLDER",                                \
-        "evaluation: where pictures go")                                                                               \
+        "evaluation: where pictures and detections go")                                                                \
+    ROW(program_options, json, FLAG, "save-json", "", "", 0, 0, "", "evaluation: detections in COCO's result format")  \
     ROW(program_options, decode, FLAG, "decode", "", "", 0, 0, "", "export: boxes as the output instead of raw heads") \
     ROW(program_options, evolve, MAYBE, "evolve", "", "false", 0, 0, "N",                                              \
         "evolve the hyperparameters: start the coordinator with these options, for N candidates, and a local worker")  \
@@ -131,6 +132,7 @@ static status evaluate_task(program *p)
     if (p->own.classes.values[0] >= 0) o.classes = p->own.classes;
     o.verbose = p->own.verbose;
     o.folder = p->own.save_dir;
+    o.json = p->own.json;
     status s = evaluate_run(&o);
     data_yaml_free(&data);
     return s;
@@ -151,13 +153,26 @@ static status export_task(program *p)
 
 /* ---- training ---- */
 
+/* opt.yaml as the reference's own --resume reads it: with the options that it has besides, and a file of hyperparameters. */
+static void write_options(const train_options *o, char *hyp_path, text *out)
+{
+    static const char *const others[][2] = {{"evolve", "false"},  {"bucket", "''"},    {"sync_bn", "false"},
+                                            {"local_rank", "-1"}, {"world_size", "1"}, {"global_rank", "-1"}};
+    train_options shown = *o;
+    if (!*shown.hyp) shown.hyp = hyp_path;
+    options_write_yaml(train_rows, TRAIN_ROWS, &shown, out);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!options_find(train_rows, TRAIN_ROWS, others[i][0])) text_add(out, "%s: %s\n", others[i][0], others[i][1]);
+    text_add(out, "total_batch_size: %lld\n", (long long)o->batch_size);
+}
+
 /* hyp.yaml and opt.yaml: what this training was. */
 static status write_settings(const char *folder, const train_options *o, const double *hyps)
 {
     text hyp = {0}, opt = {0};
     char *hyp_path = path_join(folder, "hyp.yaml"), *opt_path = path_join(folder, "opt.yaml");
     train_options_write_hyps(o, hyps, &hyp);
-    options_write_yaml(train_rows, TRAIN_ROWS, o, &opt);
+    if (hyp_path) write_options(o, hyp_path, &opt);
     status s = hyp_path && opt_path ? text_status(&hyp) : FAIL(ERR_MEMORY, "out of memory");
     if (s == OK) s = text_status(&opt);
     if (s == OK) s = fs_write(hyp_path, hyp.bytes, hyp.length);
