@@ -255,7 +255,7 @@ check: deps
 check-now:
 	@tests/run.sh $(UNIT_TESTS) $(PARITY_TEST) $(WORKER_TESTS) $(CHAOS_TESTS) '$(CHAOS_TEST) short' $(PROCESS_TESTS:%='% $(BUILD)') 'tests/dashboard/run.sh $(BUILD) served' \
 	    $(patsubst $(BUILD)/%,$(BUILD)/address-undefined/%,$(UNIT_TESTS) $(WORKER_TESTS)) 'tests/cluster/run.sh $(BUILD)/address-undefined' \
-	    $(REPLAY_TESTS:'$(BUILD)/%='$(BUILD)/address-undefined/%)
+	    $(subst $(BUILD)/,$(BUILD)/address-undefined/,$(REPLAY_TESTS))
 
 ## make check-all      make check, the second compiler, threads under TSan, long cluster runs, the demo's bounds, whole trainings
 check-all: deps-all

@@ -1,7 +1,7 @@
-# Fuzzing: NAME_fuzz.c gives any bytes to one parser; corpus/NAME holds what has led anywhere, the smallest set of it.
+# Fuzzing: NAME_fuzz.c gives any bytes to one parser; corpus/NAME.tar.gz holds the smallest set of inputs that reaches what is known to be reached.
 #   make fuzz             every fuzzer for FUZZ_SECONDS under ASan and UBSan; how much of its parser was reached (needs clang)
-#   make FUZZ=NAME fuzz   that one
-# `make check` gives each the files of its corpus once more (replay.c).
+#   make FUZZ=NAME fuzz   that one; KEEP=1 makes corpus/NAME.tar.gz anew
+# `make check` gives each the inputs of its corpus once more (replay.sh).
 FUZZ_SECONDS ?= 600
 FUZZERS       = $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 REPLAYS       = $(FUZZERS:%=$(BUILD)/tests/fuzz/%_replay)
@@ -23,5 +23,5 @@ $(REPLAYS): $(BUILD)/tests/fuzz/%_replay: $(BUILD)/obj/tests/fuzz/%_fuzz.o
 $(BUILD)/obj/train.a: $(TRAIN)
 	rm -f $@
 	$(AR) rcs $@ $^
-REPLAY_TESTS = $(FUZZERS:%='$(BUILD)/tests/fuzz/%_replay tests/fuzz/corpus/%')
+REPLAY_TESTS  = $(foreach f,$(FUZZERS),'tests/fuzz/replay.sh $(BUILD)/tests/fuzz/$(f)_replay tests/fuzz/corpus/$(f).tar.gz')
 .PHONY: fuzz fuzzers

@@ -3,7 +3,8 @@
 #
 #   tests/fuzz/run.sh PROGRAM_FOLDER SECONDS NAME...
 #
-# New inputs are gathered in PROGRAM_FOLDER/corpus/NAME; KEEP=1 brings the smallest set that reaches the same into tests/fuzz/corpus/NAME.
+# What is known of each lies in tests/fuzz/corpus/NAME.tar.gz and is tried first; new inputs are gathered in PROGRAM_FOLDER/corpus/NAME. KEEP=1
+# makes the smallest set that reaches the same what is known.
 # A line for each: name, seconds, inputs tried, lines of its parser that were reached. Closes with "N passed, N failed": a fuzzer passes that
 # finds nothing and reaches four fifths of the lines.
 [ $# -ge 3 ] || { echo "usage: $0 PROGRAM_FOLDER SECONDS NAME..." >&2; exit 2; }
@@ -55,23 +56,34 @@ reached() {
 
 passed=0 failed=0
 printf '%-10s %8s %12s %8s   %s\n' fuzzer seconds inputs corpus 'lines of its parser'
+# fuzz NAME OPTION... FOLDER...
+fuzz() {
+    fuzzer=$1; shift
+    LLVM_PROFILE_FILE=${profile:-/dev/null} "$programs/tests/fuzz/$fuzzer" "$@"
+}
+
+# keep NAME FOLDER: the smallest set, in an archive that is the same whenever the set is.
+keep() {
+    rm -rf "$programs/smallest" && mkdir "$programs/smallest" &&
+        fuzz "$1" -set_cover_merge=1 "$programs/smallest" "$2" >/dev/null 2>&1 &&
+        (cd "$programs/smallest" && tar -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=644 -- * | gzip -9n) \
+            >"$here/corpus/$1.tar.gz"
+}
+
 for name; do
     corpus=$programs/corpus/$name
-    mkdir -p "$corpus" "$here/corpus/$name"
+    mkdir -p "$corpus"
+    [ ! -e "$here/corpus/$name.tar.gz" ] || tar -xzf "$here/corpus/$name.tar.gz" -C "$corpus"
     started=$(date +%s)
-    LLVM_PROFILE_FILE=/dev/null "$programs/tests/fuzz/$name" -max_total_time="$seconds" -rss_limit_mb=3000 -timeout=20 -max_len=65536 \
-        -artifact_prefix="$programs/$name-" -print_final_stats=1 "$corpus" "$here/corpus/$name" >"$log" 2>&1
+    fuzz "$name" -max_total_time="$seconds" -rss_limit_mb=3000 -timeout=60 -max_len=65536 -artifact_prefix="$programs/$name-" \
+        -print_final_stats=1 "$corpus" >"$log" 2>&1
     code=$?
     took=$(($(date +%s) - started))
     tried=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    if [ -n "$KEEP" ]; then
-        rm -rf "$programs/smallest" && mkdir "$programs/smallest"
-        LLVM_PROFILE_FILE=/dev/null "$programs/tests/fuzz/$name" -merge=1 "$programs/smallest" "$here/corpus/$name" "$corpus" >/dev/null 2>&1 &&
-            rm -r "$here/corpus/$name" && cp -r "$programs/smallest" "$here/corpus/$name"
-    fi
-    LLVM_PROFILE_FILE=$programs/$name.profraw "$programs/tests/fuzz/$name" -runs=0 "$corpus" "$here/corpus/$name" >/dev/null 2>&1
+    [ -z "$KEEP" ] || keep "$name" "$corpus"
+    profile=$programs/$name.profraw fuzz "$name" -runs=0 "$corpus" >/dev/null 2>&1
     lines=$(reached "$name")
-    printf '%-10s %8s %12s %8s   %s %%\n' "$name" "$took" "${tried:-?}" "$(ls "$here/corpus/$name" | wc -l)" "$lines"
+    printf '%-10s %8s %12s %8s   %s %%\n' "$name" "$took" "${tried:-?}" "$(ls "$corpus" | wc -l)" "$lines"
     if [ $code -ne 0 ]; then
         echo "FAILED   $name: a finding"
         tail -n 40 "$log"
