@@ -9,7 +9,7 @@
 #include "worker/data/resize.h"
 
 /* Pixels. */
-enum { PAGE = 1280, TILE_LEAST = 160, GAP = 2, LABEL = 11, LABEL_HEIGHT = 14, FILE_NAME = 11, FILE_NAME_MOST = 40 };
+enum { PAGE = 1280, TILE_LEAST = 240, GAP = 2, LABEL = 11, LABEL_HEIGHT = 14, FILE_NAME = 11, FILE_NAME_MOST = 40 };
 static const double line_width = 1.5;
 
 enum { JPEG_QUALITY = 90 };

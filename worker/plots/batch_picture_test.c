@@ -59,8 +59,8 @@ static void pictures_stand_in_rows(void **state)
     static const struct {
         int images, width, height, page_width, page_height, shown;
     } cases[] = {
-        {1, 640, 640, 644, 644, 1},     {5, 200, 100, 608, 206, 5}, {16, 640, 480, 1278, 960, 16},
-        {40, 320, 320, 1278, 1278, 16}, {2, 64, 64, 326, 164, 2},   {1, 3000, 1000, 1280, 430, 1},
+        {1, 640, 640, 644, 644, 1},     {5, 300, 150, 908, 306, 5}, {16, 640, 480, 1278, 960, 16},
+        {40, 320, 320, 1278, 1278, 16}, {2, 64, 64, 486, 244, 2},   {1, 3000, 1000, 1280, 430, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         batch_picture b = red_batch(cases[i].images, cases[i].width, cases[i].height);
