@@ -136,6 +136,7 @@ void work_on_candidate(client *c, envelope **e);
 void work_on_no_work(client *c, envelope **e);
 void work_on_stop(client *c, envelope **e);
 void work_unwanted(client *c, token t); /* an attempt that nothing is to be delivered of */
+void work_again(client *c);             /* open requests are due */
 bool work_idle(const client *c);        /* no slot has a candidate */
 bool work_may_ask(const client *c);     /* a free slot may ask for one */
 void work_leave(client *c, client_leaving how);

@@ -205,6 +205,15 @@ static void mention_trouble(client *c)
     c->trouble = trouble ? trouble : c->trouble;
 }
 
+/* Whatever waits for an answer is asked again over a new connection: with the old one it may have been lost. */
+static void ask_again(client *c)
+{
+    if (c->state == CLIENT_GREETING) c->hello_ms = c->now_ms;
+    c->beat_ms = c->now_ms;
+    work_again(c);
+    report_again(c);
+}
+
 static int64_t allowed_silence_ms(const client *c)
 {
     return !c->answered && address_count(c) > 1 ? address_ms : client_lease_ms(c);
@@ -215,5 +224,6 @@ void contact_follow(client *c)
     if (c->state == CLIENT_SEEKING) seek(c);
     else if (c->now_ms - c->heard_ms >= allowed_silence_ms(c) && c->now_ms >= c->reopen_ms) reconnect(c);
     if (c->endpoint) mention_trouble(c);
+    if (dealer_renewed(c->dealer)) ask_again(c);
     if (!c->over) watch_patience(c);
 }

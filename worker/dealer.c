@@ -7,7 +7,10 @@
 
 #include "common/text.h"
 
-enum { CONNECT_MS = 1000, RECONNECT_MS = 100, RECONNECT_MOST_MS = 1000 };
+enum { CONNECT_MS = 1000, RECONNECT_MS = 100, RECONNECT_MOST_MS = 200 };
+/* A TCP connection that brings no answer to a ping for so long is given up for a new one. TCP itself would try it again after ever longer
+ * pauses; so a worker is back about a second after the end of a partition, however long that was. */
+enum { PING_MS = 1000, SILENT_MS = 1500 };
 /* A connection that breaks without a word is noticed after about two minutes, should nothing else notice it. */
 enum { IDLE_S = 60, BETWEEN_S = 15, PROBES = 4 };
 
@@ -16,6 +19,7 @@ struct dealer {
     zsock_t *socket, *events; /* what ZeroMQ tells about its handshakes */
     char *endpoint;           /* the last one */
     const char *trouble;
+    bool renewed; /* a connection has come about, and nobody has asked */
 };
 
 status dealer_create(const char *routing_id, dealer **out)
@@ -88,7 +92,11 @@ status dealer_open(dealer *d, const char *endpoint, const access_file *keys)
     zsock_set_tcp_keepalive_idle(d->socket, IDLE_S);
     zsock_set_tcp_keepalive_intvl(d->socket, BETWEEN_S);
     zsock_set_tcp_keepalive_cnt(d->socket, PROBES);
-    if (keys && text_starts_with(endpoint, "tcp://")) set_keys(d->socket, keys);
+    if (text_starts_with(endpoint, "tcp://")) {
+        zsock_set_heartbeat_ivl(d->socket, PING_MS);
+        zsock_set_heartbeat_timeout(d->socket, SILENT_MS);
+        if (keys) set_keys(d->socket, keys);
+    }
     listen_to_events(d);
     if (zsock_connect(d->socket, "%s", endpoint) == 0) return OK;
     status s = FAIL(ERR_ARGUMENT, "cannot connect to '%s': %s", endpoint, zmq_strerror(zmq_errno()));
@@ -111,15 +119,17 @@ static void take_event(dealer *d, zmsg_t *message)
     zframe_t *frame = zmsg_first(message);
     uint16_t event = 0;
     if (frame && zframe_size(frame) >= sizeof event) memcpy(&event, zframe_data(frame), sizeof event);
-    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) d->trouble = NULL;
-    else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+    if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        d->trouble = NULL;
+        d->renewed = true;
+    } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
         d->trouble = "it does not let this worker's key in: it was revoked, or is of another run";
     else if (event)
         d->trouble = "it breaks the handshake off: it expects keys, has other ones than the access file says, or is no "
                      "coordinator";
 }
 
-const char *dealer_trouble(dealer *d)
+static void take_events(dealer *d)
 {
     zmq_pollitem_t item = {d->events ? zsock_resolve(d->events) : NULL, 0, ZMQ_POLLIN, 0};
     while (d->events && zmq_poll(&item, 1, 0) > 0) {
@@ -128,7 +138,20 @@ const char *dealer_trouble(dealer *d)
         take_event(d, message);
         zmsg_destroy(&message);
     }
+}
+
+const char *dealer_trouble(dealer *d)
+{
+    take_events(d);
     return d->trouble;
+}
+
+bool dealer_renewed(dealer *d)
+{
+    take_events(d);
+    bool renewed = d->renewed;
+    d->renewed = false;
+    return renewed;
 }
 
 void *dealer_socket(const dealer *d)

@@ -23,6 +23,8 @@ status dealer_check_keys(const access_file *keys, const char *path);
 status dealer_open(dealer *d, const char *endpoint, const access_file *keys);
 /* Why no connection comes about, as far as can be told from here; NULL: there is nothing to tell. Borrowed, from a list. */
 const char *dealer_trouble(dealer *d);
+/* Has a connection come about since this was asked last? What was sent over the one before it may be lost. */
+bool dealer_renewed(dealer *d);
 /* What was sent just before gets up to linger_ms to leave. */
 void dealer_close(dealer *d, int linger_ms);
 /* For zmq_poll; NULL when closed. */

@@ -207,6 +207,12 @@ void work_ask(client *c)
     }
 }
 
+void work_again(client *c)
+{
+    for (int64_t i = 0; i < c->place->slots; i++)
+        if (c->slots[i].state == SLOT_ASKING) c->slots[i].next_ms = c->now_ms;
+}
+
 /* ---- ending ---- */
 
 void work_unwanted(client *c, token t)

@@ -84,6 +84,20 @@ static void what_is_not_for_it_is_left_out(void **state)
     assert_false(stage_printed(s, "not wanted"));
 }
 
+/* What was sent over a connection that broke may be lost, and waiting for the next try would be long. */
+static void a_new_connection_is_asked_again(void **state)
+{
+    stage *s = *state;
+    s->retry_ms = s->lease_ms = 600000;
+    stage_start_here(s);
+    stage_greet(s);
+    expect_and_free(s, BODY(WORK_REQUEST));
+    stage_hang_up(s);
+    stage_listen(s);
+    stage_no_work(s, MENDEL__NO_WORK_REASON__NO_WORK_FINISHED); /* the answer to the same request */
+    assert_int_equal(stage_wait(s), 0);
+}
+
 static void hello_again_brings_what_it_holds(void **state)
 {
     stage *s = *state;
@@ -251,6 +265,7 @@ int main(int argc, char **argv)
         CASE(hello_tells_who_comes),
         CASE(a_full_run_is_tried_again),
         CASE(what_is_not_for_it_is_left_out),
+        CASE(a_new_connection_is_asked_again),
         CASE(hello_again_brings_what_it_holds),
         CASE(a_coordinator_that_went_away_is_found_again),
         CASE(silence_is_answered_by_a_new_connection),
