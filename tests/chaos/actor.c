@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/array.h"
+#include "common/clock.h"
 
 status actor_add(fs_names *list, const char *format, ...)
 {
@@ -46,6 +48,7 @@ void actor_free(actor *a)
     fs_names_free(&a->arguments);
     fs_names_free(&a->variables);
     fs_names_free(&a->plans);
+    if (a->clock) munmap(a->clock, sizeof *a->clock);
 }
 
 /* ---- starting ---- */
@@ -100,17 +103,72 @@ status actor_start(actor *a, const char *history, int64_t now_ms)
     return FAIL(ERR_IO, "cannot start %s: %s", a->name, strerror(errno));
 }
 
+/* ---- stopping ---- */
+
+bool actor_freeze(actor *a, int64_t until_ms)
+{
+    if (!a->pid || a->stopped) return false;
+    kill(a->pid, SIGSTOP);
+    a->stopped = true;
+    a->thaw_ms = until_ms;
+    return true;
+}
+
+/* A worker's trainers, which are in process groups of their own. */
+static void signal_children(const actor *a, int number)
+{
+    char path[64];
+    int child;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)a->pid, (int)a->pid);
+    FILE *list = fopen(path, "r");
+    while (list && fscanf(list, "%d", &child) == 1) kill(child, number);
+    if (list) fclose(list);
+}
+
+bool actor_freeze_all(actor *a, int64_t until_ms)
+{
+    if (!actor_freeze(a, until_ms)) return false;
+    signal_children(a, SIGSTOP);
+    a->asleep_since_ms = clock_ms();
+    return true;
+}
+
+/* A machine that was suspended does not know of it by its monotonic clock. */
+static void wake(actor *a)
+{
+    if (a->asleep_since_ms) {
+        if (a->clock) a->clock->monotonic_ms -= clock_ms() - a->asleep_since_ms;
+        signal_children(a, SIGCONT);
+    }
+    a->asleep_since_ms = 0;
+    a->stopped = false;
+    a->thaw_ms = NEVER;
+    kill(a->pid, SIGCONT);
+}
+
+status actor_add_clock(actor *a)
+{
+    text path = {0};
+    text_add(&path, "%s/%s.clock", a->folder, a->name);
+    int file = text_status(&path) == OK ? open(path.bytes, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
+    void *map = MAP_FAILED;
+    if (file >= 0 && !ftruncate(file, sizeof *a->clock))
+        map = mmap(NULL, sizeof *a->clock, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (file >= 0) close(file);
+    status s = map == MAP_FAILED ? FAIL(ERR_IO, "cannot make a clock for %s", a->name) : OK;
+    if (s == OK) a->clock = map;
+    if (s == OK) s = actor_add(&a->variables, "CHAOS_CLOCK=%s", path.bytes);
+    text_free(&path);
+    return s;
+}
+
 /* ---- following ---- */
 
 bool actor_follow(actor *a, int64_t now_ms)
 {
     int how;
     if (!a->pid) return false;
-    if (a->stopped && now_ms >= a->thaw_ms) {
-        a->stopped = false;
-        a->thaw_ms = NEVER;
-        kill(a->pid, SIGCONT);
-    }
+    if (a->stopped && now_ms >= a->thaw_ms) wake(a);
     if (waitpid(a->pid, &how, WNOHANG | WUNTRACED) != a->pid) return false;
     if (WIFSTOPPED(how)) {
         a->stopped = true;
@@ -118,17 +176,10 @@ bool actor_follow(actor *a, int64_t now_ms)
     }
     a->pid = 0;
     a->stopped = false;
+    a->asleep_since_ms = 0;
     a->thaw_ms = NEVER;
     a->code = WIFEXITED(how) ? WEXITSTATUS(how) : -WTERMSIG(how);
     return true;
-}
-
-void actor_freeze(actor *a, int64_t until_ms)
-{
-    if (!a->pid || a->stopped) return;
-    kill(a->pid, SIGSTOP);
-    a->stopped = true;
-    a->thaw_ms = until_ms;
 }
 
 void actor_signal(actor *a, int number)

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/array.h"
 #include "common/clock.h"
 #include "common/cores.h"
 #include "common/log.h"
@@ -32,6 +33,7 @@ typedef struct job {
 
 typedef struct count {
     int runs, failed;
+    long faults; /* that happened */
     int64_t ms;
 } count;
 
@@ -72,13 +74,35 @@ static int play_to_file(const theatre *t, const job *j)
 
 /* ---- what came of it ---- */
 
+static bool is_fault(const event *e)
+{
+    static const char *const faults[] = {"killed",  "stopped", "suspended", "jumped", "lost",
+                                         "doubled", "delayed", "cut",       "moved",  "powerless"};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        if (!strcmp(faults[i], e->what)) return true;
+    return text_starts_with(e->what, "disk ");
+}
+
+typedef struct tallying {
+    tally *tally;
+    count *count;
+} tallying;
+
 static status tally_event(void *state, const event *e)
 {
-    suite *s = state;
-    bool killed = !strcmp(e->what, "killed");
+    tallying *t = state;
+    bool killed = !strcmp(e->what, "killed"), stopped = !strcmp(e->what, "stopped"),
+         cut = !strcmp(e->what, "powerless");
+    t->count->faults += is_fault(e);
+    if (!strcmp(e->what, "heard again")) {
+        TRY(array_room(&t->tally->healed_ms, &t->tally->healed_room, t->tally->healed_count + 1));
+        t->tally->healed_ms[t->tally->healed_count++] = atoll(e->words);
+    }
     for (size_t i = 0; i < PLACES; i++) {
-        if (killed && !strcmp(places[i].name, e->words)) s->tally.kills[i]++;
-        else if (!killed && !strcmp(places[i].name, e->what)) s->tally.passes[i]++;
+        if (killed && !strcmp(places[i].name, e->words)) t->tally->kills[i]++;
+        else if (cut && !strcmp(places[i].name, e->words)) t->tally->cuts[i]++;
+        else if (stopped && !strcmp(places[i].name, e->words)) t->tally->stops[i]++;
+        else if (!strcmp(places[i].name, e->what)) t->tally->passes[i]++;
     }
     return OK;
 }
@@ -109,7 +133,7 @@ static void take_end(suite *s, job *j, int how)
     count *c = &s->counts[j->kind - kinds];
     int64_t took = clock_ms() - j->started_ms;
     char *history = path_join(j->folder, "history");
-    if (history) record_each(history, tally_event, s);
+    if (history) record_each(history, tally_event, &(tallying){&s->tally, c});
     free(history);
     forget_plan(s, j);
     c->runs++;
@@ -179,7 +203,8 @@ static status run_kind(suite *s, const kind *k)
 {
     const char *missing = k->needs ? k->needs() : NULL;
     if (missing) printf("skipped: needs %s (%s)\n", missing, k->name);
-    for (int i = 0; !missing && i < (s->is_short ? k->short_runs : k->runs); i++) TRY(start(s, k, i));
+    for (int i = 0; !missing && i < (s->is_short ? k->short_runs : k->runs); i++)
+        TRY(start(s, k, s->is_short ? (int)keyed_below(&s->draw, (uint64_t)k->runs) : i));
     /* Some kills miss their place: the run was over before it was reached. */
     for (int i = 0; k->set == kills_set && !s->is_short && i < EXTRA_KILL_RUNS; i++) {
         if (kills_are_missing(&s->tally) && free_job(s)) TRY(start(s, k, 0));
@@ -187,18 +212,37 @@ static status run_kind(suite *s, const kind *k)
     return OK;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_healing(const tally *t)
+{
+    if (!t->healed_count) return;
+    qsort(t->healed_ms, t->healed_count, sizeof *t->healed_ms, by_size);
+    printf("\n%zu times coordinator and worker heard of each other after a partition: half of them within %.2f s, all "
+           "within "
+           "%.2f s\n",
+           t->healed_count, (double)t->healed_ms[t->healed_count / 2] / 1e3,
+           (double)t->healed_ms[t->healed_count - 1] / 1e3);
+}
+
 static void print_tables(suite *s)
 {
-    if (!s->is_short) printf("\n| place | passed | killed |\n|---|---|---|\n");
+    const tally *t = &s->tally;
+    if (!s->is_short) printf("\n| place | reached | killed | without power | stopped |\n|---|---|---|---|---|\n");
     for (size_t i = 0; !s->is_short && i < PLACES; i++)
-        printf("| %s | %ld | %ld |\n", places[i].name, s->tally.passes[i], s->tally.kills[i]);
-    printf("\n| runs | what happens | count | failed | seconds each |\n|---|---|---|---|---|\n");
+        printf("| %s | %ld | %ld | %ld | %ld |\n", places[i].name, t->passes[i], t->kills[i], t->cuts[i], t->stops[i]);
+    printf("\n| kind | what happens | runs | failed | faults | seconds each |\n|---|---|---|---|---|---|\n");
     for (int i = 0; i < KINDS; i++) {
         const count *c = &s->counts[i];
         if (c->runs)
-            printf("| %s | %s | %d | %d | %.1f |\n", kinds[i].name, kinds[i].meaning, c->runs, c->failed,
-                   (double)c->ms / 1e3 / c->runs);
+            printf("| %s | %s | %d | %d | %ld | %.1f |\n", kinds[i].name, kinds[i].meaning, c->runs, c->failed,
+                   c->faults, (double)c->ms / 1e3 / c->runs);
     }
+    print_healing(&s->tally);
     putchar('\n');
 }
 

@@ -92,3 +92,48 @@ status disks_set_spool(stage *s, const char *plan)
     if (result == OK) result = set_plans(&s->workers[0], folder, plan);
     return result;
 }
+
+/* ---- power, at places ---- */
+
+/* Where it matters most, every other time: between the disk and the socket. */
+static const char *choose_place(stage *s, bool of_worker)
+{
+    static const char *const delicate[][4] = {{"coordinator commits", "coordinator has committed",
+                                               "coordinator sends ResultAck", "coordinator has sent Candidate"},
+                                              {"worker spools Result", "worker has spooled Result",
+                                               "worker sends Result", "worker has sent Result"}};
+    size_t i;
+    if (stage_draw(s, 0, 1)) return delicate[of_worker][stage_draw(s, 0, 3)];
+    do i = (size_t)stage_draw(s, 0, PLACES - 1);
+    while (places[i].with || text_starts_with(places[i].name, "worker") != of_worker);
+    return places[i].name;
+}
+
+static status plan_power(stage *s, actor *a, const char *folder, int starts)
+{
+    static const char *const how[] = {"none", "all", "some"};
+    for (int i = 0; i < starts; i++)
+        TRY(actor_add(&a->plans, "CHAOS_DISK=%s|fine|0\nCHAOS_POWER=%s|%lld|%s", folder,
+                      choose_place(s, a != &s->coordinator), (long long)stage_draw(s, 1, 4), how[stage_draw(s, 0, 2)]));
+    return OK;
+}
+
+status disks_set_power(stage *s, const char *plan)
+{
+    enum { STARTS = 5 };
+    (void)plan;
+    s->generations = 60;
+    s->training_ms = 100;
+    s->cut = true;
+    TRY(stage_set(s));
+    TRY(plan_power(s, &s->coordinator, s->run, STARTS));
+    for (size_t i = 0; i < s->worker_count; i++) {
+        text folder = {0};
+        text_add(&folder, "%s/worker %zu.spool", s->folder, i);
+        status result = text_status(&folder);
+        if (result == OK) result = plan_power(s, &s->workers[i], folder.bytes, STARTS);
+        text_free(&folder);
+        TRY(result);
+    }
+    return OK;
+}

@@ -9,8 +9,10 @@
 
 /* How often each place was hit by a kill, and how often it was passed. */
 typedef struct tally {
-    long kills[PLACES], passes[PLACES];
+    long kills[PLACES], cuts[PLACES], stops[PLACES], passes[PLACES];
     long planned[PLACES]; /* kills in jobs that run */
+    int64_t *healed_ms;   /* after a partition, until both sides heard of each other again */
+    size_t healed_count, healed_room;
 } tally;
 
 typedef struct kind {
@@ -25,8 +27,16 @@ typedef struct kind {
 } kind;
 
 extern const kind kinds[];
-enum { KINDS = 3 };
+enum { KINDS = 12 };
 const kind *kind_find(const char *name);
+
+/* ---- what weather.c and networks.c share ---- */
+
+/* Is it time for the next thing to happen? Then that after it comes after `least` to `most` milliseconds. Never once the run
+ * is to come to its end. */
+bool weather_is_due(stage *s, int64_t least, int64_t most);
+/* Enough to do while something happens, and little afterwards. */
+status weather_set(stage *s);
 
 /* ---- kills.c ---- */
 
@@ -44,6 +54,22 @@ status disks_plan_store(tally *t, keyed_rng *draw, int number, text *plan);
 status disks_plan_spool(tally *t, keyed_rng *draw, int number, text *plan);
 status disks_set_store(stage *s, const char *plan);
 status disks_set_spool(stage *s, const char *plan);
+/* The power goes at places of the protocol, and not while the disk is at work. */
+status disks_set_power(stage *s, const char *plan);
 enum { DISKS_STORE_RUNS = 35, DISKS_SPOOL_RUNS = 21 };
+
+/* ---- networks.c ---- */
+
+status proxied_set(stage *s, const char *plan);
+status partitioned_set(stage *s, const char *plan);
+status lossy_set(stage *s, const char *plan);
+status moved_set(stage *s, const char *plan);
+
+/* ---- weather.c ---- */
+
+status frost_set(stage *s, const char *plan);
+status suspended_set(stage *s, const char *plan);
+status clocks_set(stage *s, const char *plan);
+status trained_set(stage *s, const char *plan);
 
 #endif

@@ -41,9 +41,10 @@ typedef struct record {
     size_t lines;
     text *faults;
     int64_t generations, lease_us;
+    bool echoes; /* what the coordinator hears may be of a worker that has gone */
 } record;
 
-/* Read all of it, into a record that is {0} but for faults, generations and lease_us. What contradicts the rules goes to faults.
+/* Read all of it, into a record that is {0} but for faults and what they are judged by. What contradicts the rules goes to faults.
  * Errors are those of reading. */
 status record_read(const char *path, record *r);
 void record_free(record *r);

@@ -1,5 +1,6 @@
 #include "tests/chaos/stage.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
@@ -34,9 +35,29 @@ void stage_fault(stage *s, const char *format, ...)
     text_add(&s->faults, "%s\n", line);
 }
 
+void stage_note(stage *s, const char *what, const char *words)
+{
+    FILE *history = fopen(s->history, "a");
+    if (!history) return;
+    setvbuf(history, NULL, _IOLBF, 0);
+    fprintf(history, "%lld\tchaos\t%s\t0\t0\t0\t%s\n", (long long)(clock_seconds() * 1e6), what, words);
+    fclose(history);
+}
+
 int64_t stage_draw(stage *s, int64_t low, int64_t high)
 {
     return low + (int64_t)keyed_below(&s->draw, (uint64_t)(high - low + 1));
+}
+
+int stage_free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t room = sizeof at;
+    int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool found = probe >= 0 && !bind(probe, (struct sockaddr *)&at, sizeof at) &&
+                 !getsockname(probe, (struct sockaddr *)&at, &room);
+    if (probe >= 0) close(probe);
+    return found ? ntohs(at.sin_port) : 0;
 }
 
 int stage_run(const char *const *arguments, const char *output)
@@ -57,7 +78,12 @@ int stage_run(const char *const *arguments, const char *output)
 
 status stage_create(const theatre *t, const char *folder, uint64_t seed, stage *out)
 {
-    *out = (stage){.theatre = t, .worker_count = 2, .generations = 12, .training_ms = 150};
+    *out = (stage){.theatre = t,
+                   .worker_count = 2,
+                   .generations = 12,
+                   .training_ms = 150,
+                   .lease_ms = LEASE_MS,
+                   .weather_ms = 6000};
     keyed_seed(&out->draw, seed, 0, 0);
     out->folder = text_copy(folder);
     out->run = path_join(folder, "run");
@@ -78,6 +104,11 @@ void stage_free(stage *s)
     free(s->folder);
     free(s->run);
     free(s->history);
+    free(s->door);
+    if (s->helper > 0) {
+        kill(s->helper, SIGKILL);
+        waitpid(s->helper, NULL, 0);
+    }
     text_free(&s->faults);
 }
 
@@ -106,21 +137,20 @@ static status add_words(fs_names *list, const char *const *words, size_t count)
 
 static status set_coordinator(stage *s)
 {
-    static const char *const words[] = {"--run",       "run",  "--cfg",          "tiny.yaml",
-                                        "--img-size",  "64",   "--batch-size",   "8",
-                                        "--epochs",    "2",    "--threads",      "1",
-                                        "--precision", "fp32", "--noautoanchor", "--no-dashboard",
-                                        "--max-lost",  "1000", "--max-failures", "100000"};
+    static const char *const words[] = {"--img-size=64",  "--batch-size=8",   "--epochs=2",
+                                        "--threads=1",    "--precision=fp32", "--noautoanchor",
+                                        "--no-dashboard", "--max-lost=1000",  "--max-failures=100000"};
     actor *a = &s->coordinator;
     TRY(set_program(s, "coordinator", "coordinator", a));
     TRY(add_words(&a->arguments, words, sizeof words / sizeof *words));
+    TRY(actor_add(&a->arguments, "--run=%s", s->run));
     TRY(actor_add(&a->arguments, "--data=%s/data/shapes.yaml", s->theatre->scene));
     TRY(actor_add(&a->arguments, "--cfg=%s/tiny.yaml", s->theatre->scene));
     if (s->with & WITH_FILES) TRY(actor_add(&a->arguments, "--weights=%s/weights.pt", s->theatre->scene));
     else TRY(actor_add(&a->arguments, "--weights="));
     TRY(actor_add(&a->arguments, "--generations=%lld", (long long)s->generations));
-    TRY(actor_add(&a->arguments, "--heartbeat=%g", HEARTBEAT_MS / 1e3));
-    return actor_add(&a->arguments, "--lease=%g", LEASE_MS / 1e3);
+    TRY(actor_add(&a->arguments, "--heartbeat=%g", (double)s->lease_ms / 1e3 / HEARTBEATS_A_LEASE));
+    return actor_add(&a->arguments, "--lease=%g", (double)s->lease_ms / 1e3);
 }
 
 static status set_worker(stage *s, const char *name, actor *out)
@@ -137,10 +167,10 @@ static status set_worker(stage *s, const char *name, actor *out)
 /* A worker of the machine next door: over TCP, and every time without the weights. */
 static status set_distant_worker(stage *s, actor *a)
 {
-    long long port = stage_draw(s, 20000, 32000);
-    TRY(actor_add(&s->coordinator.arguments, "--bind=tcp://127.0.0.1:%lld", port));
+    int port = stage_free_port();
+    TRY(actor_add(&s->coordinator.arguments, "--bind=tcp://127.0.0.1:%d", port));
     TRY(actor_add(&s->coordinator.arguments, "--insecure"));
-    TRY(actor_add(&a->arguments, "--coordinator=tcp://127.0.0.1:%lld", port));
+    TRY(actor_add(&a->arguments, "--coordinator=tcp://127.0.0.1:%d", port));
     TRY(actor_add(&a->arguments, "--insecure"));
     return actor_add(&a->arguments, "--data-root=%s/data", s->theatre->scene);
 }
@@ -153,6 +183,10 @@ status stage_set(stage *s)
         snprintf(name, sizeof name, "worker %zu", i);
         TRY(set_worker(s, name, &s->workers[i]));
         if (i == 1 && s->with & WITH_FILES) TRY(set_distant_worker(s, &s->workers[i]));
+        else if (s->distant) {
+            TRY(actor_add(&s->workers[i].arguments, "--access=%s/access", s->folder));
+            TRY(actor_add(&s->workers[i].arguments, "--data-root=%s/data", s->theatre->scene));
+        } else if (s->door) TRY(actor_add(&s->workers[i].arguments, "--coordinator=%s", s->door));
         else TRY(actor_add(&s->workers[i].arguments, "--run=%s", s->run));
     }
     s->stranger.start_ms = NEVER;
@@ -227,7 +261,7 @@ static status follow(stage *s, actor *a)
 
 /* ---- what happens around them ---- */
 
-static actor *some_worker(stage *s)
+actor *stage_worker(stage *s)
 {
     return &s->workers[stage_draw(s, 0, (int64_t)s->worker_count - 1)];
 }
@@ -247,12 +281,13 @@ static void make_weather(stage *s)
     if (!s->calm_ms && has_no_plans(s)) s->calm_ms = s->now_ms + weather_ms;
     if (s->calm_ms && s->now_ms >= s->calm_ms) return;
     if (s->with & WITH_LEAVING && s->now_ms >= s->leave_ms && !is_over(s)) {
-        if (s->leave_ms) actor_signal(some_worker(s), SIGTERM);
+        if (s->leave_ms) actor_signal(stage_worker(s), SIGTERM);
         s->leave_ms = s->now_ms + stage_draw(s, 400, 1200);
     }
     if (s->with & WITH_FROST && s->now_ms >= s->frost_ms && !is_over(s)) {
-        actor *victim = stage_draw(s, 0, 3) ? some_worker(s) : &s->coordinator;
-        if (s->frost_ms) actor_freeze(victim, s->now_ms + LEASE_MS + stage_draw(s, 200, 900));
+        actor *victim = stage_draw(s, 0, 3) ? stage_worker(s) : &s->coordinator;
+        if (s->frost_ms && actor_freeze(victim, s->now_ms + LEASE_MS + stage_draw(s, 200, 900)))
+            stage_note(s, "stopped", victim->name);
         s->frost_ms = s->now_ms + stage_draw(s, 800, 1800);
     }
 }
@@ -318,5 +353,6 @@ status stage_play(stage *s)
     actor_kill(&s->stranger);
     actor_kill(&s->coordinator);
     for (size_t i = 0; i < s->worker_count; i++) actor_kill(&s->workers[i]);
-    return checker_check(s);
+    TRY(checker_check(s));
+    return s->after ? s->after(s) : OK;
 }

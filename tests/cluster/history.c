@@ -1,6 +1,7 @@
 /* history: does what a run has left hold together?
  *
  *   history RUN check N        a finished run: exactly N evaluated, no rule of the protocol broken, evolve.txt as the store has it
+ *   history RUN check-untimed N   the same of a run whose clocks jumped: what was before what is not asked
  *   history RUN select SQL     the rows of a query on the run's store, columns separated by tabs
  *
  * It shares no code with the coordinator: it reads the store as schema.sql describes it, and prints rows as the reference does. A
@@ -120,6 +121,14 @@ static const rule rules[] = {
      "   attempts <> (select coalesce(max(attempt), 0) from attempts a where a.candidate = c.number))"},
     {"a request was answered with two attempts",
      "select min(candidate), session, slot, number from attempts where number > 0 group by session, slot, number having count(*) > 1"},
+    {"the run's epoch is not the number of its starts",
+     "select value from settings where name = 'epoch' and value <> (select count(*) from events where kind = 'start')"},
+    {"a failure has no reason",
+     "select number from candidates where state = 'failed' and reason is null "
+     "union all select candidate from attempts where state = 'failed' and (reason is null or detail is null)"},
+};
+/* What was before what, by the times of day in the store. */
+static const rule rules_of_time[] = {
     {"an attempt was leased after its candidate had ended",
      "select c.number from candidates c join attempts a on a.candidate = c.number where c.ended_ms > 0 and a.leased_ms > c.ended_ms"},
     {"an attempt was leased while another one, never given up, was under way",
@@ -127,21 +136,16 @@ static const rule rules[] = {
      "where (a.ended_ms = 0 or a.ended_ms > b.leased_ms) and a.reason is not 'lost' and a.state <> 'failed'"}, /* may have been lost before */
     {"the run's epoch goes back",
      "select a.candidate, b.candidate from attempts a join attempts b on a.leased_ms < b.leased_ms and a.epoch > b.epoch"},
-    {"the run's epoch is not the number of its starts",
-     "select value from settings where name = 'epoch' and value <> (select count(*) from events where kind = 'start')"},
-    {"a failure has no reason",
-     "select number from candidates where state = 'failed' and reason is null "
-     "union all select candidate from attempts where state = 'failed' and (reason is null or detail is null)"},
 };
 // clang-format on
 
-static int check_rules(sqlite3 *store)
+static int check_rules(sqlite3 *store, const rule *list, size_t count)
 {
     int faults = 0;
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        sqlite3_stmt *query = prepare(store, rules[i].sql);
+    for (size_t i = 0; i < count; i++) {
+        sqlite3_stmt *query = prepare(store, list[i].sql);
         for (int shown = 0; step(store, query) && shown < SHOWN_MOST; shown++) {
-            printf("%s: ", rules[i].fault);
+            printf("%s: ", list[i].fault);
             print_row(query);
             faults++;
         }
@@ -289,14 +293,19 @@ static int check_evolve(sqlite3 *store, const char *run)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4 || (strcmp(argv[2], "check") && strcmp(argv[2], "select"))) {
-        fprintf(stderr, "usage: history RUN check N\n       history RUN select SQL\n");
+    if (argc != 4 || (strcmp(argv[2], "check") && strcmp(argv[2], "check-untimed") && strcmp(argv[2], "select"))) {
+        fprintf(stderr, "usage: history RUN check|check-untimed N\n       history RUN select SQL\n");
         return 2;
     }
     sqlite3 *store = open_store(argv[1]);
     int faults = 0;
     if (!strcmp(argv[2], "select")) select_rows(store, argv[3]);
-    else faults = check_number(store, atoll(argv[3])) + check_rules(store) + check_evolve(store, argv[1]);
+    else {
+        faults = check_number(store, atoll(argv[3])) + check_evolve(store, argv[1]);
+        faults += check_rules(store, rules, sizeof rules / sizeof *rules);
+        if (!strcmp(argv[2], "check"))
+            faults += check_rules(store, rules_of_time, sizeof rules_of_time / sizeof *rules_of_time);
+    }
     sqlite3_close(store);
     return faults ? 1 : 0;
 }

@@ -112,6 +112,13 @@ static int take_step(step_kind kind, const char *path)
     layer_kill();
 }
 
+void disk_power_goes(disk_fault how)
+{
+    pthread_mutex_lock(&lock);
+    disk_cut(how, watch.steps);
+    layer_kill();
+}
+
 static int fail(int cause)
 {
     errno = cause;

@@ -38,6 +38,8 @@ void disk_set(const char *folder, disk_fault fault, long at);
 /* By the name above; DISK_FAULTS when it is none. */
 disk_fault disk_fault_find(const char *name);
 long disk_steps(void);
+/* At once, not at a step. */
+void disk_power_goes(disk_fault how) __attribute__((noreturn));
 
 /* ---- for calls.c: what a disk would hold ---- */
 

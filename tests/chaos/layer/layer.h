@@ -9,6 +9,8 @@
  *   CHAOS_KILL     "PLACE|N": end as by kill -9 when the place is reached for the n-th time
  *   CHAOS_STOP     the same for SIGSTOP
  *   CHAOS_DISK     "FOLDER|FAULT|N": the disk below the folder fails at its n-th step; see disk.h
+ *   CHAOS_POWER    "PLACE|N|HOW": the power goes when the place is reached for the n-th time, and the disk keeps what HOW says (none,
+ *                  all, some)
  *   CHAOS_CLOCK    a file of two int64_t: milliseconds that are added to the wall clock, and to the monotonic one */
 #ifndef CHAOS_LAYER_H
 #define CHAOS_LAYER_H

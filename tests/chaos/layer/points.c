@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "proto/trainer.h"
 #include "proto/wire.h"
+#include "tests/chaos/layer/disk.h"
 #include "tests/chaos/layer/layer.h"
 #include "tests/chaos/places.h"
 
@@ -26,7 +27,8 @@ typedef struct trap {
 static struct {
     int history; /* -1: none */
     const char *who;
-    trap kill, stop;
+    trap kill, stop, power;
+    disk_fault how; /* the power goes */
 } layer = {.history = -1};
 
 /* ---- history ---- */
@@ -68,6 +70,9 @@ static void __attribute__((constructor)) start(void)
     if (layer.history < 0) die("cannot write ", path);
     set_trap(&layer.kill, "CHAOS_KILL");
     set_trap(&layer.stop, "CHAOS_STOP");
+    set_trap(&layer.power, "CHAOS_POWER");
+    const char *how = layer.power.place ? strrchr(getenv("CHAOS_POWER"), '|') : NULL;
+    if (how) layer.how = disk_fault_find(how + 1);
 }
 
 /* By the machine's clock, whatever clock.c makes of it. */
@@ -122,6 +127,10 @@ static void reach(const char *place, const char *word, int64_t candidate, int64_
     if (springs(&layer.kill, name)) {
         layer_note("killed", 0, 0, 0, name);
         layer_kill();
+    }
+    if (springs(&layer.power, name)) {
+        layer_note("powerless", 0, 0, 0, name);
+        disk_power_goes(layer.how);
     }
     if (springs(&layer.stop, name)) {
         layer_note("stopped", 0, 0, 0, name);
@@ -184,7 +193,10 @@ static void add_words(text *words, const envelope *e)
     case MENDEL__ENVELOPE__BODY_RESULT_ACK: text_add(words, "verdict %d", (int)e->result_ack->verdict); break;
     case MENDEL__ENVELOPE__BODY_STOP: text_add(words, e->stop->unwanted ? "unwanted" : "wanted"); break;
     case MENDEL__ENVELOPE__BODY_WELCOME: text_add(words, "lease %lld", (long long)e->welcome->lease_ms); break;
-    default: break;
+    default:
+        if (!e->epoch && e->session.len >= 4)
+            text_add(words, "session %02x%02x%02x%02x", e->session.data[0], e->session.data[1], e->session.data[2],
+                     e->session.data[3]);
     }
     if (e->epoch) text_add(words, "%sepoch %llu", words->length ? ", " : "", (unsigned long long)e->epoch);
 }
