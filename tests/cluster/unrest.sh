@@ -61,7 +61,7 @@ finish $coordinator
 check "the coordinator is interrupted" [ $code -eq 130 ]
 goal=$(($(evaluated) + 4))
 coordinate soak $warm_task --epochs 4 --generations $goal --max-lost 1000
-finish $coordinator 120
+finish $coordinator 300 # thousands of trials are drawn
 check "the run ends when it is told to" [ $code -eq 0 ]
 finish $stays 60
 check "so does the worker" [ $code -eq 0 ]
