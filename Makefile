@@ -87,7 +87,7 @@ CPU_LIBS         = -ldnnl -lgomp -lm
 
 PROGRAMS = $(BUILD)/coordinator $(BUILD)/worker $(BUILD)/train $(BUILD)/bench $(BUILD)/backend_cpu.so $(BUILD)/shapes
 
-.PHONY: all chaos chaos-seeded chaos-programs help deps deps-all demo check check-train check-all check-curves check-slurm check-compose check-interop bench install clean units parity format
+.PHONY: all chaos chaos-seeded chaos-programs help deps deps-all demo check check-train check-all check-curves check-slurm check-compose check-interop bench bench-peers install clean units parity format
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -299,6 +299,9 @@ test-programs: $(UNIT_TESTS) $(PROCESS_PROGRAMS) $(if $(SANITIZE),$(REPLAYS))
 ## make bench          how fast it is here, beside the machine's limits
 bench: $(BUILD)/bench $(BUILD)/backend_cpu.so
 	$(BUILD)/bench all
+## make bench-peers    the same in PyTorch, in turn (REFERENCE=folder for the reference's own loader and candidate)
+bench-peers: $(PROGRAMS)
+	tests/bench/peers/run.sh $(BUILD) $(REFERENCE)
 
 ## make install        into PREFIX (/usr/local), programs under the names mendel-coordinator, mendel-worker, mendel-train
 MAN_PAGES = $(BUILD)/man/mendel-coordinator.1 $(BUILD)/man/mendel-worker.1 $(BUILD)/man/mendel-train.1
