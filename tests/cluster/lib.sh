@@ -122,7 +122,7 @@ task="--data $stage/data/shapes.yaml --cfg $stage/tiny.yaml --weights= --img-siz
 warm_task="--data $stage/data/shapes.yaml --weights $stage/base.pt --img-size 64 --batch-size 8 --epochs 1 --threads 1
     --precision fp32 --noautoanchor --heartbeat 0.5 --lease $lease"
 # Long enough to be met in mid-training.
-long_training="--epochs $((slower > 1 ? 20 : 40))"
+long_training="--epochs $((slower > 1 ? 30 : 120))"
 
 # coordinate RUN OPTION...: a coordinator in the background, its log in RUN.log; its pid is in $coordinator.
 coordinate() {
@@ -182,7 +182,7 @@ verifies() { "$programs/coordinator" verify --run "$1"; }
 
 # trains PID NAME: the worker of this name is in the midst of a training, at least an epoch old and no older than $window, by the process
 # $trainer. One that has said its last word lives on for a moment, longest under a sanitizer: it is not meant.
-window=10
+window=$((slower > 1 ? 20 : 80))
 trains() {
     trainer=$(pgrep -P "$1" -f candidate-fd | head -n 1)
     epochs_done=$(wc -l 2>/dev/null <"$2.spool/trials/slot-0/results.txt") || epochs_done=0
