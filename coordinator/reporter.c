@@ -199,6 +199,18 @@ size_t reporter_written(reporter *r)
     return written;
 }
 
+status reporter_complete(reporter *r, size_t count)
+{
+    if (reporter_written(r) >= count) return OK;
+    reporter_finish(r);
+    if (reporter_written(r) >= count) return OK;
+    char *problem = reporter_problem(r);
+    status s = FAIL(ERR_IO, "evolve.txt and what goes with it are not up to date (%s); the same command writes them",
+                    problem ? problem : "out of memory");
+    free(problem);
+    return s;
+}
+
 char *reporter_problem(reporter *r)
 {
     pthread_mutex_lock(&r->lock);

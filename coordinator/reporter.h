@@ -20,6 +20,8 @@ status reporter_tell(reporter *r, const population *p);
 void reporter_finish(reporter *r);
 /* How many of the members, counted from the first, are in the files. */
 size_t reporter_written(reporter *r);
+/* At the end: are the first `count` members in the files? What could not be written is tried once more. ERR_IO, with what went wrong. */
+status reporter_complete(reporter *r, size_t count);
 /* What went wrong since the last call, one sentence that the caller frees; NULL: nothing. What could not be written is tried again with the
  * next results. */
 char *reporter_problem(reporter *r);

@@ -451,5 +451,6 @@ status server_run(server *s, local_workers *workers, server_end *end)
     server_publish(s, true);
     write_reports(s, true);
     TRY(end_workers(s, workers, *end));
+    if (*end == SERVER_FINISHED) TRY(reporter_complete(s->reporter, ledger_population(s->run->ledger)->count));
     return finish_sharing(s);
 }
