@@ -151,11 +151,22 @@ static void keep_fetched(const check *c)
     free(kept);
 }
 
+/* A file elsewhere is somebody's who may remove it at any time: the asker gets a name of its own for it, or a copy. */
+static void take_hint(const check *c)
+{
+    char *folder = path_folder(c->own);
+    bool may = folder && fs_is_file(c->hint) && fs_make_folders(folder, 0700) == OK;
+    if (may) unlink(c->own);
+    if (may && link(c->hint, c->own)) fs_copy(c->hint, c->own);
+    free(folder);
+}
+
 static void find_file(check *c)
 {
-    if (*c->hint) try_file(c->hash, text_copy(c->hint), &c->found.file);
+    if (*c->hint && *c->own) take_hint(c);
     if (*c->fetched) keep_fetched(c);
     if (*c->own) try_file(c->hash, text_copy(c->own), &c->found.file);
+    if (*c->hint) try_file(c->hash, text_copy(c->hint), &c->found.file);
     try_file(c->hash, kept_path(c->hash), &c->found.file);
 }
 

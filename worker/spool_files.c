@@ -122,6 +122,7 @@ status spool_keep(spool *s, spool_shelf shelf, const char *file, spool_file *out
     status result = folder && out->path ? fs_make_folders(folder, 0700) : FAIL(ERR_MEMORY, "out of memory");
     if (result == OK && rename(file, out->path))
         result = FAIL(fs_status_of_errno(errno), "cannot move %s to %s: %s", file, out->path, strerror(errno));
+    if (result == OK) result = fs_sync_folder(folder); /* before a delivery names it */
     free(folder);
     if (result == OK) return OK;
     free(out->path);

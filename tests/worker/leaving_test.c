@@ -121,10 +121,11 @@ static void a_trainer_that_cannot_save_is_left_behind(void **state)
     assert_int_equal(stage_spooled(s), 0);
 }
 
-static void a_resumed_candidate_gets_its_checkpoint(void **state)
+/* Whoever has saved it may remove it as soon as it has been handed over. */
+static void a_resumed_candidate_gets_a_checkpoint_of_its_own(void **state)
 {
     stage *s = *state;
-    char hash[FS_HASH_ROOM], *path = stage_path(s, "handed/on.pt");
+    char hash[FS_HASH_ROOM], here[FS_HASH_ROOM], *path = stage_path(s, "handed/on.pt");
     stage_write(s, "handed/on.pt", "what another worker has saved");
     assert_int_equal(fs_hash_file(path, hash), OK);
     stage_start_here(s);
@@ -137,13 +138,19 @@ static void a_resumed_candidate_gets_its_checkpoint(void **state)
     c.number = request->work_request->number;
     c.token = &body;
     c.hyps = (ProtobufCBinaryData){1, (uint8_t *)"\x80"};
+    c.seed = FAKE_WAIT;
     c.resume_hash = hash;
     c.resume_path = path;
     stage_say(s, BODY(CANDIDATE), &c);
+    trainer_pid(s);
+    assert_int_equal(unlink(path), 0);
+    char *record = stage_read(s, "spool/trials/slot-0/started"), *own = strstr(record, " resume ") + strlen(" resume ");
+    assert_string_not_equal(own, path);
+    assert_int_equal(fs_hash_file(own, here), OK);
+    assert_string_equal(here, hash);
+    stage_write(s, "spool/trials/slot-0/go", "");
     envelope *e = stage_expect_delivery(s, BODY(RESULT), t);
     assert_true(e->result->record->resumed);
-    char *record = stage_read(s, "spool/trials/slot-0/started");
-    assert_non_null(strstr(record, "handed/on.pt"));
     wire_free(&request), wire_free(&e);
     free(record), free(path);
     stage_ack(s, t);
@@ -161,7 +168,7 @@ int main(int argc, char **argv)
         CASE(an_interrupted_worker_leaves_nothing),
         CASE(a_preempted_worker_hands_its_candidate_on),
         CASE(a_trainer_that_cannot_save_is_left_behind),
-        CASE(a_resumed_candidate_gets_its_checkpoint),
+        CASE(a_resumed_candidate_gets_a_checkpoint_of_its_own),
     };
     return cmocka_run_group_tests(cases, NULL, NULL);
 }
