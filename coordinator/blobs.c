@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/text.h"
 
@@ -84,8 +85,10 @@ static status put_in_place(const blob *b)
     if (s == OK && fsync(b->descriptor)) s = io_failed("write", b->part);
     if (s == OK) s = fs_hash_file(b->part, found);
     if (s == OK && strcmp(found, b->hash)) s = FAIL(ERR_FORMAT, "what came is not the file %s", b->hash);
+    FAULT("coordinator puts a file in its place");
     if (s == OK && rename(b->part, b->path)) s = io_failed("write", b->path);
     if (s == OK) s = fs_sync_folder(folder);
+    FAULT("coordinator has put a file in its place");
     free(folder);
     return s;
 }

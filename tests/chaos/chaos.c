@@ -20,7 +20,7 @@
 #include "tests/chaos/record.h"
 #include "tests/chaos/scene.h"
 
-enum { JOBS_MOST = 16, EXTRA_KILL_RUNS = 60 };
+enum { JOBS_MOST = 16, EXTRA_KILL_RUNS = 80 };
 
 typedef struct job {
     const kind *kind;

@@ -63,11 +63,13 @@ static bool same_numbers(const char *words, const char *json)
 
 typedef struct row {
     long long candidate, attempt, epoch;
-    const char *state, *results; /* results NULL: none */
+    const char *state, *results, *detail; /* NULL: none */
 } row;
 
 static void check_row(stage *s, const row *r, const track *t)
 {
+    if (r->detail && strstr(r->detail, "damaged"))
+        stage_fault(s, "attempt %lld of candidate %lld: %s", r->attempt, r->candidate, r->detail);
     if (!t) {
         stage_fault(s, "the store has attempt %lld of candidate %lld, of which nothing was ever said", r->attempt,
                     r->candidate);
@@ -92,13 +94,17 @@ static status check_attempts(stage *s, const record *r)
     status result = open_store(s, &store);
     int code = SQLITE_ERROR;
     if (result == OK)
-        code = sqlite3_prepare_v2(store, "select candidate, attempt, epoch, state, results from attempts", -1, &query,
-                                  NULL);
+        code = sqlite3_prepare_v2(store, "select candidate, attempt, epoch, state, results, detail from attempts", -1,
+                                  &query, NULL);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
         code = sqlite3_step(query);
         if (code != SQLITE_ROW) break;
-        row found = {sqlite3_column_int64(query, 0), sqlite3_column_int64(query, 1), sqlite3_column_int64(query, 2),
-                     (const char *)sqlite3_column_text(query, 3), (const char *)sqlite3_column_text(query, 4)};
+        row found = {sqlite3_column_int64(query, 0),
+                     sqlite3_column_int64(query, 1),
+                     sqlite3_column_int64(query, 2),
+                     (const char *)sqlite3_column_text(query, 3),
+                     (const char *)sqlite3_column_text(query, 4),
+                     (const char *)sqlite3_column_text(query, 5)};
         check_row(s, &found, record_find(r, found.candidate, found.attempt));
         rows++;
     }
@@ -144,6 +150,34 @@ static void check_deliveries(stage *s, const record *r)
             stage_fault(s, "  attempt %lld of candidate %lld, of %s", (long long)t->attempt, (long long)t->candidate,
                         t->worker ? t->worker : "nobody");
     }
+}
+
+/* ---- files ---- */
+
+/* Stand-ins leave files that begin with the hash of the rest. */
+static void check_file(stage *s, const char *path)
+{
+    char *bytes = NULL, hash[FS_HASH_ROOM] = "";
+    size_t count;
+    bool whole = fs_read(path, 0, &bytes, &count) == OK && count > FS_HASH_ROOM;
+    if (whole) fs_hash_bytes(bytes + FS_HASH_ROOM, count - FS_HASH_ROOM, hash);
+    if (!whole || memcmp(hash, bytes, FS_HASH_ROOM)) stage_fault(s, "%s is damaged", path);
+    free(bytes);
+}
+
+static void check_weights(stage *s)
+{
+    char *folder = path_join(s->run, "weights");
+    fs_names names;
+    if (folder && fs_list(folder, &names) == OK) {
+        for (size_t i = 0; i < names.count; i++) {
+            char *path = path_join(folder, names.names[i]);
+            if (path && text_starts_with(names.names[i], "candidate_")) check_file(s, path);
+            free(path);
+        }
+        fs_names_free(&names);
+    }
+    free(folder);
 }
 
 /* ---- epochs ---- */
@@ -234,6 +268,7 @@ status checker_check(stage *s)
     if (result == OK) result = check_epochs(s);
     if (result == OK) result = check_programs(s);
     if (result == OK) check_deliveries(s, &r);
+    if (!s->real) check_weights(s);
     record_free(&r);
     return result;
 }

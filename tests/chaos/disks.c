@@ -125,6 +125,7 @@ status disks_set_power(stage *s, const char *plan)
     s->generations = 60;
     s->training_ms = 100;
     s->cut = true;
+    s->with = stage_draw(s, 0, 1) ? WITH_FILES | WITH_LEAVING : 0;
     TRY(stage_set(s));
     TRY(plan_power(s, &s->coordinator, s->run, STARTS));
     for (size_t i = 0; i < s->worker_count; i++) {

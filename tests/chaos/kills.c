@@ -128,7 +128,7 @@ status kills_set(stage *s, const char *plan)
     s->training_ms = s->with & WITH_FROST ? 500 : 120;
     s->generations = CANDIDATES_LEAST;
     for (const char *c = plan; *c; c++)
-        s->generations += *c == ',' ? (s->with & WITH_FROST ? 1 : CANDIDATES_A_KILL) : 0;
+        s->generations += *c == ',' ? (s->with & WITH_FROST ? CANDIDATES_A_KILL / 2 : CANDIDATES_A_KILL) : 0;
     status result = stage_set(s);
     for (char *one = strtok_r(copy, ",", &rest); result == OK && one; one = strtok_r(NULL, ",", &rest)) {
         char *place = strchr(one, '|');

@@ -12,7 +12,7 @@ enum {
     WITH_LEAVING = 2,  /* workers are told to go, and come back */
     WITH_FROST = 4,    /* workers are frozen for longer than their leases */
     WITH_STRANGER = 8, /* a worker with another data set looks in */
-    WITH_FILES = 16,   /* a worker over TCP, which has to fetch the weights */
+    WITH_FILES = 16,   /* a worker over TCP, which has to fetch the weights; and trained ones are kept */
     WITH_FULL = 32,    /* the coordinator's disk is full for a while */
 };
 
@@ -54,6 +54,8 @@ enum {
     ROW("coordinator commits", 0)                         \
     ROW("coordinator has committed", 0)                   \
     ROW("coordinator takes a turn back", WITH_FULL)       \
+    ROW("coordinator puts a file in its place", WITH_LEAVING)     \
+    ROW("coordinator has put a file in its place", WITH_LEAVING)  \
     SENT(ROW, "coordinator", "Welcome", 0)                \
     SENT(ROW, "coordinator", "Refused", WITH_STRANGER)    \
     SENT(ROW, "coordinator", "HelloAgain", 0)             \

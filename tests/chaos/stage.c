@@ -16,7 +16,7 @@
 #include "tests/chaos/checker.h"
 
 /* A run that hangs is a fault; this is far beyond what the slowest one takes. */
-static const int64_t deadline_ms = 120000;
+static const int64_t deadline_ms = 600000;
 /* Those who have not heard that the run is over get so long before the coordinator is started once more. */
 static const int64_t patience_ms = 2000;
 /* Workers leave and freeze for so long after the last plan. */
@@ -148,6 +148,7 @@ static status set_coordinator(stage *s)
     TRY(actor_add(&a->arguments, "--cfg=%s/tiny.yaml", s->theatre->scene));
     if (s->with & WITH_FILES) TRY(actor_add(&a->arguments, "--weights=%s/weights.pt", s->theatre->scene));
     else TRY(actor_add(&a->arguments, "--weights="));
+    if (s->with & WITH_FILES) TRY(actor_add(&a->arguments, "--keep=all"));
     TRY(actor_add(&a->arguments, "--generations=%lld", (long long)s->generations));
     TRY(actor_add(&a->arguments, "--heartbeat=%g", (double)s->lease_ms / 1e3 / HEARTBEATS_A_LEASE));
     return actor_add(&a->arguments, "--lease=%g", (double)s->lease_ms / 1e3);

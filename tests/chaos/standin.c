@@ -2,7 +2,9 @@
  *
  * CHAOS_TRAINING="MS|FAILING|STOPPING" says how long a training takes, and how many of a hundred fail (crash, error, nan) or stop by
  * themselves. P, R and mAP come from the hyps, so that the same candidate has the same fitness wherever it is trained; the losses
- * are drawn anew every time, so that no two trainings have the same results, and it shows whose results count. */
+ * are drawn anew every time, so that no two trainings have the same results, and it shows whose results count.
+ *
+ * The files that it leaves begin with the hash of the rest, and one that it is to go on from has to be whole. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +20,7 @@
 #include "common/text.h"
 #include "proto/trainer.h"
 
-enum { EPOCHS = 2, STEP_MS = 20, GONE = 75 };
+enum { EPOCHS = 2, STEP_MS = 20, GONE = 75, FILE_BYTES = 100000 };
 
 typedef struct training {
     int pipe;
@@ -58,12 +60,33 @@ static void say_stopped(training *t, int64_t epoch)
     exit(0);
 }
 
+/* Hash and bytes, none like another. */
+static void leave_file(training *t, const char *path)
+{
+    char *bytes = malloc(FS_HASH_ROOM + FILE_BYTES);
+    if (!bytes || fs_make_folders(t->start.folder, 0777) != OK) exit(GONE);
+    for (size_t i = 0; i < FILE_BYTES; i++) bytes[FS_HASH_ROOM + i] = (char)keyed_next(&t->draw);
+    fs_hash_bytes(bytes + FS_HASH_ROOM, FILE_BYTES, bytes);
+    if (fs_write(path, bytes, FS_HASH_ROOM + FILE_BYTES) != OK) exit(GONE);
+    free(bytes);
+}
+
+static bool is_whole(const char *path)
+{
+    char *bytes = NULL, hash[FS_HASH_ROOM];
+    size_t count;
+    bool whole = fs_read(path, 0, &bytes, &count) == OK && count > FS_HASH_ROOM;
+    if (whole) fs_hash_bytes(bytes + FS_HASH_ROOM, count - FS_HASH_ROOM, hash);
+    whole = whole && !memcmp(hash, bytes, FS_HASH_ROOM);
+    free(bytes);
+    return whole;
+}
+
 static void leave_checkpoint(training *t, int64_t epoch, int64_t step)
 {
     char *path = path_join(t->start.folder, "checkpoint.pt");
-    char words[64];
-    snprintf(words, sizeof words, "%lld %lld %.17g", (long long)epoch, (long long)step, keyed_random(&t->draw));
-    if (!path || fs_make_folders(t->start.folder, 0777) != OK || fs_write(path, words, strlen(words)) != OK) exit(GONE);
+    if (!path) exit(GONE);
+    leave_file(t, path);
     say(t, (trainer_message){.kind = TRAINER_CHECKPOINTED, .path = path, .epoch = epoch, .step = step});
     free(path);
 }
@@ -97,6 +120,11 @@ static void fail_somehow(training *t)
 
 static void train(training *t)
 {
+    if (t->start.resume && !is_whole(t->start.resume)) {
+        char *words = (char *)"a damaged checkpoint";
+        say(t, (trainer_message){.kind = TRAINER_FAILED, .reason = REASON_DATA, .detail = words});
+        exit(1);
+    }
     long fate = (long)keyed_below(&t->draw, 100), steps = t->ms / EPOCHS / STEP_MS + 1;
     int64_t next_ms = clock_ms();
     for (int64_t epoch = 0; epoch < EPOCHS; epoch++) {
@@ -114,6 +142,7 @@ static void train(training *t)
         if (epoch == 0 && fate < t->failing) fail_somehow(t);
         if (epoch == 0 && fate < t->failing + t->stopping) say_stopped(t, epoch);
     }
+    if (t->start.path) leave_file(t, t->start.path);
     trainer_message done = {.kind = TRAINER_DONE, .result_count = RESULT_COUNT, .folder = t->start.folder};
     done.seconds = (double)t->ms / 1000;
     find_results(t, done.results);

@@ -1,8 +1,10 @@
 /* What a disk would hold of each file and name: what lasts, and what has changed since. Used under calls.c's lock. */
 #include "tests/chaos/layer/disk.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,11 +51,14 @@ static struct {
     size_t name_count, name_room;
 } disk;
 
-/* Memory for a test: without it there is none. */
-static void need(bool fine)
+/* What a test cannot go on without. */
+static void need_at(bool fine, int line)
 {
-    if (!fine) abort();
+    if (fine) return;
+    fprintf(stderr, "chaos: disk.c:%d: %s\n", line, strerror(errno));
+    abort();
 }
+#define need(fine) need_at((fine), __LINE__)
 
 /* ---- contents ---- */
 
@@ -137,7 +142,9 @@ disk_node *disk_node_open(const char *path, int descriptor, bool created)
 disk_node *disk_node_named(const char *path)
 {
     name *named = find_name(path);
+    struct stat about;
     if (named && named->now) return named->now;
+    if (lstat(path, &about) || !S_ISREG(about.st_mode)) return NULL;
     int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return NULL;
     disk_node *n = disk_node_open(path, file, false);
@@ -182,7 +189,9 @@ void disk_sync_folder(const char *folder)
 
 void disk_rename(const char *from, const char *to)
 {
-    disk_node *moved = disk_node_named(from);
+    name *named = find_name(from);
+    disk_node *moved = named ? named->now : NULL;
+    if (!moved) return; /* a link, which lasts at once */
     need_name(to)->now = moved;
     need_name(from)->now = NULL;
 }
