@@ -140,6 +140,7 @@ bool ledger_renew(ledger *l, token t, const char *session, int64_t now_ms)
     if (!a || !is_wanted(l, &e->kept)) return false;
     if (candidate_has_ended(&e->kept)) return true; /* given up as lost: its result may still come */
     a->deadline_ms = now_ms + l->o.lease_ms;
+    FAULT_NOTE("renews", "", &a->kept);
     if (strcmp(a->kept.session, session)) { /* from its spool: no request of this session was answered with it */
         copy_id(a->kept.session, session);
         a->kept.number = 0;

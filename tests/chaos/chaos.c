@@ -229,11 +229,11 @@ static void print_healing(const tally *t)
            (double)t->healed_ms[t->healed_count - 1] / 1e3);
 }
 
-static void print_tables(suite *s)
+static void print_tables(suite *s, bool places_too)
 {
     const tally *t = &s->tally;
-    if (!s->is_short) printf("\n| place | reached | killed | without power | stopped |\n|---|---|---|---|---|\n");
-    for (size_t i = 0; !s->is_short && i < PLACES; i++)
+    if (places_too) printf("\n| place | reached | killed | without power | stopped |\n|---|---|---|---|---|\n");
+    for (size_t i = 0; places_too && i < PLACES; i++)
         printf("| %s | %ld | %ld | %ld | %ld |\n", places[i].name, t->passes[i], t->kills[i], t->cuts[i], t->stops[i]);
     printf("\n| kind | what happens | runs | failed | faults | seconds each |\n|---|---|---|---|---|---|\n");
     for (int i = 0; i < KINDS; i++) {
@@ -269,7 +269,7 @@ static status run_suite(suite *s, int count, char **names)
         if (asked) TRY(run_kind(s, &kinds[i]));
     }
     finish_all(s);
-    print_tables(s);
+    print_tables(s, all);
     if (all) check_hits(s);
     return OK;
 }

@@ -259,10 +259,7 @@ static status check_programs(stage *s)
 
 status checker_check(stage *s)
 {
-    record r = {.faults = &s->faults,
-                .generations = s->generations,
-                .lease_us = s->lease_ms * 1000,
-                .echoes = s->echoes};
+    record r = {.faults = &s->faults, .generations = s->generations, .lease_us = s->lease_ms * 1000};
     status result = record_read(s->history, &r);
     if (result == OK) result = check_attempts(s, &r);
     if (result == OK) result = check_epochs(s);

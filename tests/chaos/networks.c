@@ -18,7 +18,6 @@ status proxied_set(stage *s, const char *plan)
     text_add(&back, "ipc://%s/back", s->folder);
     s->door = text_take(&front);
     status result = s->door ? text_status(&back) : FAIL(ERR_MEMORY, "out of memory");
-    s->echoes = true;
     s->with = stage_draw(s, 0, 1) ? WITH_LEAVING | WITH_FAILURES : 0;
     if (result == OK) result = weather_set(s);
     if (result == OK) result = actor_add(&s->coordinator.arguments, "--bind=%s", back.bytes);

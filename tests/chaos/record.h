@@ -26,9 +26,9 @@ typedef struct track {
     char pending[STATE_ROOM];   /* what this turn made of it; "": nothing */
     char doubtful[STATE_ROOM];  /* what a commit that did not return may have left; "": nothing */
     bool read;                  /* by the coordinator that is being started */
-    int64_t leased_us, heard_us;
-    char *worker;  /* that was given it, "worker 0"; NULL: none yet */
-    char *results; /* as they were spooled; NULL: none */
+    int64_t leased_us;          /* or renewed */
+    char *worker;               /* that was given it, "worker 0"; NULL: none yet */
+    char *results;              /* as they were spooled; NULL: none */
     bool spooled, forgotten;
     bool answered, unwanted; /* its worker has heard ResultAck; that nobody wants it */
 } track;
@@ -41,7 +41,6 @@ typedef struct record {
     size_t lines;
     text *faults;
     int64_t generations, lease_us;
-    bool echoes; /* what the coordinator hears may be of a worker that has gone */
 } record;
 
 /* Read all of it, into a record that is {0} but for faults and what they are judged by. What contradicts the rules goes to faults.

@@ -32,7 +32,6 @@ typedef struct stage {
     int64_t generations, training_ms, lease_ms;
     bool real;    /* trainings are real */
     bool cut;     /* power cuts: what readers have seen may be younger than what the disk has */
-    bool echoes;  /* messages come again long after they were said */
     bool jumping; /* the wall clock jumps, and tells nothing about order */
     actor coordinator, workers[WORKERS_MOST], stranger;
     size_t worker_count;

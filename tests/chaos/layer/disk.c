@@ -207,6 +207,7 @@ void disk_remove(const char *path)
 static void write_file(const char *path, const contents *c, mode_t mode)
 {
     int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode & 07777);
+    if (file < 0 && errno == ENOENT) return; /* nor is its folder there any more */
     need(file >= 0);
     for (size_t at = 0; at < c->size;) {
         ssize_t n = syscall(SYS_write, file, c->bytes + at, c->size - at);

@@ -12,7 +12,7 @@
  *   kill   the process ends at step N as by kill -9, and the files stay as they are
  *
  * A name (of a new file, after a rename, without a removed one) lasts when its folder was synced, contents when the file was.
- * New folders last at once. What other processes do to the files is not known here. */
+ * Making and removing folders lasts at once. What other processes do to the files is not known here. */
 #ifndef CHAOS_DISK_H
 #define CHAOS_DISK_H
 
