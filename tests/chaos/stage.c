@@ -236,7 +236,7 @@ static void restart_coordinator(stage *s)
 static void restart_worker(stage *s, actor *a)
 {
     judge_end(s, a);
-    if (a->code == 0 && !a->told) return;
+    if ((a->code == 0 && !a->told) || s->extra_starts > EXTRA_STARTS) return;
     a->start_ms = s->now_ms + stage_draw(s, 0, 400);
 }
 
@@ -312,14 +312,6 @@ static bool all_workers_ended(const stage *s)
     return true;
 }
 
-static void end_workers(stage *s)
-{
-    for (size_t i = 0; i < s->worker_count; i++) {
-        actor_signal(&s->workers[i], SIGTERM);
-        s->workers[i].told = false;
-    }
-}
-
 /* Workers that were killed when the run was over may have something to deliver, and the coordinator has gone: it is started again. Those
  * that look for it without anything in their hands are told to go, as their user would. */
 static bool has_ended(stage *s)
@@ -329,7 +321,8 @@ static bool has_ended(stage *s)
     if (s->now_ms - s->ended_ms < patience_ms) return false;
     s->ended_ms = s->now_ms;
     if (s->extra_starts++ < EXTRA_STARTS) s->coordinator.start_ms = s->now_ms;
-    else end_workers(s);
+    else
+        for (size_t i = 0; i < s->worker_count; i++) actor_signal(&s->workers[i], SIGTERM);
     return false;
 }
 
