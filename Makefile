@@ -1,7 +1,7 @@
 # Mendel. `make demo` and `make check` are the two commands; `make help` lists the rest.
 #
 # Sources are found by folder and land in build/, mirrored; headers are followed by -MMD. What a program is made of:
-#   coordinator  coordinator/ proto/ common/ common/draw/
+#   coordinator  coordinator/ and the folders in it, proto/ common/ common/draw/
 #   worker       worker/*.c   proto/ common/
 #   train        worker/{train,data,model,loss,metrics,plots}/ worker/backend/*.c proto/ common/ common/draw/
 #   backend_X.so worker/backend/X/
@@ -46,7 +46,7 @@ tests   = $(patsubst %.c,$(BUILD)/tests/%,$(foreach folder,$(1),$(wildcard $(fol
 COMMON_DIRS      = common
 DRAW_DIRS        = common/draw
 PROTO_DIRS       = proto
-COORDINATOR_DIRS = coordinator coordinator/strategies coordinator/dashboard
+COORDINATOR_DIRS = coordinator $(addprefix coordinator/,commands dashboard evolve ledger report server spec store strategies)
 WORKER_DIRS      = worker
 TRAIN_DIRS       = worker/train worker/data worker/model worker/loss worker/metrics worker/plots worker/backend
 CPU_DIRS         = worker/backend/cpu
@@ -219,7 +219,7 @@ $(eval $(call unit_rules,tests/chaos,$(WORKER) $(call objects,$(wildcard tests/c
 PROCESS_PROGRAMS = $(CHAOS_TESTS) $(TRAIN_TESTS) $(SECURITY_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
 
 # The schema is part of the program.
-$(BUILD)/obj/coordinator/store_schema.o: coordinator/schema.sql
+$(BUILD)/obj/coordinator/store/schema.o: coordinator/store/schema.sql
 # So is the dashboard's page.
 $(BUILD)/obj/coordinator/dashboard/assets.o: $(foreach kind,html css js svg,$(wildcard coordinator/dashboard/*.$(kind)))
 

@@ -16,7 +16,8 @@ enum { LAYERS_FROZEN_MOST = 1000 };
     ROW(train_options, hyp, STRING, "hyp", "", "", 0, 0, "FILE",                                                       \
         "hyperparameters; by default those of hyp.finetune with weights, of hyp.scratch without")                      \
     ROW(train_options, epochs, INT, "epochs", "", "300", 1, 1e6, "N", "passes over the training pictures")             \
-    ROW(train_options, batch_size, INT, "batch-size", "", "16", 1, 65536, "N", "pictures a step, of all devices together")                      \
+    ROW(train_options, batch_size, INT, "batch-size", "", "16", 1, 65536, "N",                                         \
+        "pictures a step, of all devices together")                                                                    \
     ROW(train_options, img_size, INTS, "img-size", "imgsz", "640 640", 32, 16384, "TRAIN [TEST]",                      \
         "picture sizes in pixels")                                                                                     \
     ROW(train_options, rect, FLAG, "rect", "", "", 0, 0, "", "rectangular training")                                   \

@@ -7,11 +7,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/signals.h"
-#include "coordinator/commands.h"
-#include "coordinator/confirm.h"
-#include "coordinator/keys.h"
-#include "coordinator/serving.h"
-#include "coordinator/view.h"
+#include "coordinator/commands/commands.h"
+#include "coordinator/commands/confirm.h"
+#include "coordinator/server/keys.h"
+#include "coordinator/server/serving.h"
+#include "coordinator/report/view.h"
 
 static const char usage[] =
     "coordinator --data DATA.yaml --cfg MODEL.yaml [--generations N] [--local-workers N] [options]\n"

@@ -1,6 +1,6 @@
 #include "coordinator/options.h"
 
-#include "coordinator/pruning.h"
+#include "coordinator/evolve/pruning.h"
 
 #define ROWS(ROW)                                                                                                      \
     ROW(coordinator_options, run, STRING, "run", "", "", 0, 0, "DIR",                                                  \

@@ -11,8 +11,8 @@
 #include "common/remote.h"
 #include "common/text.h"
 #include "coordinator/bucket.h"
-#include "coordinator/merge.h"
-#include "coordinator/report.h"
+#include "coordinator/evolve/merge.h"
+#include "coordinator/report/report.h"
 
 /* A run that starts waits so long for a bucket that is away. */
 static const int64_t bucket_patience_ms = 30000;
@@ -160,7 +160,7 @@ static bool has_run(const run *r)
     store *s;
     char *id = NULL;
     status opened = store_open_reading(r->folder, &s);
-    if (opened != OK) return opened != ERR_NOT_FOUND; /* none, or one without anything in it yet */
+    if (opened != OK) return opened != ERR_NOT_FOUND;     /* none, or one without anything in it yet */
     bool found = store_get(s, "run_id", &id) != OK || id; /* one that cannot be read is no new one */
     free(id);
     store_close(&s);

@@ -2,10 +2,10 @@
 #ifndef COORDINATOR_RUN_H
 #define COORDINATOR_RUN_H
 
-#include "coordinator/ledger.h"
+#include "coordinator/ledger/ledger.h"
 #include "coordinator/options.h"
-#include "coordinator/spec.h"
-#include "coordinator/store.h"
+#include "coordinator/spec/spec.h"
+#include "coordinator/store/store.h"
 #include "proto/wire.h"
 
 typedef struct run {

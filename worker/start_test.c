@@ -172,7 +172,8 @@ static void files_and_devices_are_not_the_coordinators(void **state)
  * thought about: may a coordinator say it, like the parts of parameter names to freeze? */
 static void every_text_option_is_known(void **state)
 {
-    static const char *const ours[] = {"weights", "cfg", "data", "hyp", "resume", "device", "logdir", "name", "freeze", "bucket"};
+    static const char *const ours[] = {"weights", "cfg",    "data", "hyp",    "resume",
+                                       "device",  "logdir", "name", "freeze", "bucket"};
     (void)state;
     for (size_t i = 0; i < TRAIN_ROWS; i++) {
         bool text = train_rows[i].type == OPTION_STRING || train_rows[i].type == OPTION_MAYBE, known = false;

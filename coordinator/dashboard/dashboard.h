@@ -19,7 +19,7 @@
 #define COORDINATOR_DASHBOARD_H
 
 #include "common/hyp.h"
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 typedef struct dashboard dashboard;
 

@@ -3,7 +3,7 @@
 #define COORDINATOR_DASHBOARD_TRIAL_H
 
 #include "common/text.h"
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 
 /* An attempt that failed. Texts may be NULL. */
 typedef struct failure {

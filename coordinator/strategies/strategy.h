@@ -2,7 +2,7 @@
 #ifndef COORDINATOR_STRATEGIES_STRATEGY_H
 #define COORDINATOR_STRATEGIES_STRATEGY_H
 
-#include "coordinator/breeding.h"
+#include "coordinator/evolve/breeding.h"
 
 /* What a child is made from. All borrowed. */
 typedef struct breeding_task {

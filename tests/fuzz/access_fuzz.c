@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "common/log.h"
-#include "coordinator/keys.h"
+#include "coordinator/server/keys.h"
 #include "tests/fuzz/file.h"
 
 static void check_same(const access_file *a, const access_file *b)

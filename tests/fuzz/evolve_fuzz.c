@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/log.h"
-#include "coordinator/population.h"
+#include "coordinator/evolve/population.h"
 #include "tests/fuzz/file.h"
 
 static void read_again(const population *p, const hyp_space *space)

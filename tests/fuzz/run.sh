@@ -23,8 +23,8 @@ trap 'exit 130' INT TERM HUP
 # The files whose lines count.
 parser_of() {
     case $1 in
-    access) echo proto/access.c coordinator/keys.c ;;
-    evolve) echo coordinator/population.c ;;
+    access) echo proto/access.c coordinator/server/keys.c ;;
+    evolve) echo coordinator/evolve/population.c ;;
     http) echo coordinator/dashboard/http.c coordinator/dashboard/door.c coordinator/dashboard/answers.c ;;
     image) echo worker/data/image.c worker/data/jpeg.c worker/data/png.c worker/data/bmp.c worker/data/exif.c ;;
     labels) echo worker/data/labels.c ;;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/text.h"
-#include "coordinator/breeding.h"
-#include "coordinator/population.h"
+#include "coordinator/evolve/breeding.h"
+#include "coordinator/evolve/population.h"
 #include "tests/parity/parity.h"
 
 static const struct {

@@ -73,8 +73,7 @@ static void run_nms_case(parity *p, const yaml_node *about, int threads)
         const char *file = yaml_string(&outputs->items[i]);
         const npy *want = file ? parity_npy(p, "metrics/nms/%s", file) : NULL;
         if (want)
-            metrics_check_boxes(p, what, boxes + (size_t)i * room, (size_t)counts[i], want->f,
-                                want->count / NMS_BOX);
+            metrics_check_boxes(p, what, boxes + (size_t)i * room, (size_t)counts[i], want->f, want->count / NMS_BOX);
     }
 }
 

@@ -6,7 +6,7 @@
 
 #include "common/fs.h"
 #include "common/text.h"
-#include "coordinator/limits.h"
+#include "coordinator/server/limits.h"
 #include "tests/security/scene.h"
 
 #define BODY(name) MENDEL__ENVELOPE__BODY_##name

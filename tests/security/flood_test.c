@@ -7,7 +7,7 @@
 
 #include "common/clock.h"
 #include "common/fs.h"
-#include "coordinator/limits.h"
+#include "coordinator/server/limits.h"
 #include "tests/security/scene.h"
 
 #define BODY(name) MENDEL__ENVELOPE__BODY_##name

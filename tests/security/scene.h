@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <czmq.h>
 
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 #include "proto/access.h"
 #include "proto/wire.h"
 

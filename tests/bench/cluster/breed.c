@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/rng.h"
-#include "coordinator/breeding.h"
+#include "coordinator/evolve/breeding.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/rate.h"
 

@@ -5,7 +5,7 @@
 
 #include "common/clock.h"
 #include "common/rng.h"
-#include "coordinator/store.h"
+#include "coordinator/store/store.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/cluster/hosted.h"
 
