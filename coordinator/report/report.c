@@ -55,6 +55,7 @@ typedef struct plot {
     const population *p;
     double *fitness; /* of every member */
     double *values;  /* of every member, of the panel's hyperparameter */
+    bool *hidden;    /* for every member: in this panel a later one covers it */
     size_t best;
     axis fitness_axis;
 } plot;
@@ -65,11 +66,27 @@ static void draw_best_mark(const canvas *c, double x, double y)
     canvas_ring(c, x, y, 7);
 }
 
-static void draw_points(const plot *q, const frame *f)
+/* Of a crowd only the last at each spot is drawn, so that a picture of any number of points takes no longer than one that is full. */
+static void hide_covered(plot *q, const frame *f)
+{
+    enum { CROWD = 5000, SPOT = 2, ACROSS = PANEL_WIDTH / SPOT, UP = PANEL_HEIGHT / SPOT };
+    bool taken[UP][ACROSS] = {{false}};
+    if (q->p->count < CROWD) return;
+    for (size_t i = q->p->count; i-- > 0;) {
+        int x = (int)(frame_x(f, q->values[i]) - f->x) / SPOT, y = (int)(frame_y(f, q->fitness[i]) - f->y) / SPOT;
+        bool inside = x >= 0 && x < ACROSS && y >= 0 && y < UP;
+        q->hidden[i] = inside && taken[y][x];
+        if (inside) taken[y][x] = true;
+    }
+}
+
+static void draw_points(plot *q, const frame *f)
 {
     const canvas *c = &q->page;
     double radius = q->p->count > 150 ? 2.5 : 3.5;
+    hide_covered(q, f);
     for (size_t i = 0; i < q->p->count; i++) {
+        if (q->hidden[i]) continue;
         colour point = colour_between(early, late, q->p->count > 1 ? (double)i / (double)(q->p->count - 1) : 1);
         cairo_set_source_rgba(c->cairo, point.r, point.g, point.b, 0.8);
         canvas_dot(c, frame_x(f, q->values[i]), frame_y(f, q->fitness[i]), radius);
@@ -137,17 +154,24 @@ static status draw_picture(plot *q, const char *path)
     return s;
 }
 
+static status draw_members(plot *q, const char *path)
+{
+    for (size_t i = 0; i < q->p->count; i++) {
+        q->fitness[i] = member_fitness(q->p, &q->p->members[i]);
+        if (q->fitness[i] > q->fitness[q->best]) q->best = i;
+    }
+    return draw_picture(q, path);
+}
+
 status report_plot(const population *p, const char *path)
 {
     if (!p->count) return OK;
     plot q = {.p = p};
     TRY(array_new(&q.fitness, 2 * p->count));
     q.values = q.fitness + p->count;
-    for (size_t i = 0; i < p->count; i++) {
-        q.fitness[i] = member_fitness(p, &p->members[i]);
-        if (q.fitness[i] > q.fitness[q.best]) q.best = i;
-    }
-    status s = draw_picture(&q, path);
+    status s = array_new(&q.hidden, p->count);
+    if (s == OK) s = draw_members(&q, path);
+    free(q.hidden);
     free(q.fitness);
     return s;
 }

@@ -120,23 +120,39 @@ static void a_folder_that_cannot_be_written_is_an_error(void **state)
     population_free(&p);
 }
 
-/* Pixels of the picture that have the red of the best's mark. */
-static int count_marks(const char *path, int *width, int *height)
+static bool is_mark(unsigned red, unsigned green, unsigned blue)
+{
+    return red > 180 && green < 90 && blue < 90;
+}
+
+/* The colour of the last, painted over and over: what is seen through the points is gone. */
+static bool is_thick(unsigned red, unsigned green, unsigned blue)
+{
+    return red < 20 && green > 40 && green < 56 && blue > 97 && blue < 117;
+}
+
+static int count_pixels(const char *path, bool (*counts)(unsigned, unsigned, unsigned), int *width, int *height)
 {
     cairo_surface_t *picture = cairo_image_surface_create_from_png(path);
     assert_int_equal(cairo_surface_status(picture), CAIRO_STATUS_SUCCESS);
     *width = cairo_image_surface_get_width(picture);
     *height = cairo_image_surface_get_height(picture);
-    int stride = cairo_image_surface_get_stride(picture), red = 0;
+    int stride = cairo_image_surface_get_stride(picture), count = 0;
     const unsigned char *pixels = cairo_image_surface_get_data(picture);
     for (int y = 0; y < *height; y++)
         for (int x = 0; x < *width; x++) {
             uint32_t pixel;
             memcpy(&pixel, pixels + (size_t)y * (size_t)stride + 4 * (size_t)x, sizeof pixel);
-            red += (pixel >> 16 & 255) > 180 && (pixel >> 8 & 255) < 90 && (pixel & 255) < 90;
+            count += counts(pixel >> 16 & 255, pixel >> 8 & 255, pixel & 255);
         }
     cairo_surface_destroy(picture);
-    return red;
+    return count;
+}
+
+/* Pixels of the picture that have the red of the best's mark. */
+static int count_marks(const char *path, int *width, int *height)
+{
+    return count_pixels(path, is_mark, width, height);
 }
 
 static void every_panel_marks_the_best_for_any_number_of_rows(void **state)
@@ -184,6 +200,30 @@ static void a_space_of_one_or_of_very_many_is_drawn_too(void **state)
     free(path);
 }
 
+/* All at one spot: 200 dots there are as thick as paint, in a crowd only one is drawn. */
+static void of_a_crowd_at_one_spot_only_the_last_is_drawn(void **state)
+{
+    (void)state;
+    static const int counts[] = {200, 6000};
+    hyp_space space;
+    hyp_space_default(&space);
+    char *path = in_folder("evolve.png");
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        population p;
+        member m = {0};
+        int width, height;
+        population_start(&p, &space, fitness_weights_default);
+        hyp_defaults(&space, false, m.hyps);
+        for (m.candidate = 1; m.candidate <= counts[i]; m.candidate++) assert_int_equal(population_add(&p, &m), OK);
+        assert_int_equal(report_plot(&p, path), OK);
+        size_t thick = (size_t)count_pixels(path, is_thick, &width, &height); /* the key has some of it */
+        assert_int_equal(thick > 20 * space.count, counts[i] == 200);
+        assert_true(count_marks(path, &width, &height) > 0);
+        population_free(&p);
+    }
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_folder_that_cannot_be_written_is_an_error, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(every_panel_marks_the_best_for_any_number_of_rows, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_space_of_one_or_of_very_many_is_drawn_too, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(of_a_crowd_at_one_spot_only_the_last_is_drawn, make_folder, remove_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ parser_of() {
     scan) echo worker/data/scan.c ;;
     trainer) echo proto/trainer.c ;;
     wire) echo proto/wire.c ;;
+    zip) echo worker/data/unzip.c ;;
     yaml) echo common/yaml.c common/yaml_scalar.c common/hyp.c common/data_yaml.c worker/model/config.c worker/model/config_layer.c ;;
     esac
 }
