@@ -269,7 +269,7 @@ check-all-now:
 	    'tests/cluster/run.sh $(BUILD)/thread' 'tests/cluster/long.sh $(BUILD)' 'tests/demo/run.sh $(BUILD)' \
 	    'tests/dashboard/run.sh $(BUILD) page' 'tests/curves/run.sh $(BUILD)' '$(CHAOS_TEST) all' 'tests/chaos/seeded.sh $(BUILD)'
 
-## make check-curves   whole trainings on real data against the reference's (a quarter of an hour)
+## make check-curves   whole trainings on real data against the reference's (half an hour)
 check-curves: deps
 	@$(MAKE) --no-print-directory $(JOBS) programs
 	@tests/curves/run.sh $(BUILD)

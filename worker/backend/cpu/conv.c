@@ -366,6 +366,11 @@ static status backward_weights(const conv *c, const void *x, const void *dy, voi
 status conv_backward(conv *c, const void *x, const void *dy, void *dx, void *scratch)
 {
     TRY(backward_weights(c, x, dy, scratch));
+    return c->o.data_gradient ? backward_data(c, dy, dx, scratch) : OK;
+}
+
+status conv_collect(conv *c)
+{
     float *plain = c->direct ? c->o.filter[0].weight_gradient : c->plain_weights;
     TRY(reorder(c, &c->unpack, &c->weights_gradient, c->packed_gradient, &c->plain, plain));
     if (!c->direct) collect_gradients(c);
@@ -374,5 +379,5 @@ status conv_backward(conv *c, const void *x, const void *dy, void *dx, void *scr
         for (int o = 0; o < c->out[f].channels; o++) c->o.filter[f].bias_gradient[o] += c->bias_gradient[first + o];
         first += c->out[f].blocks * c->d->kernels->block;
     }
-    return c->o.data_gradient ? backward_data(c, dy, dx, scratch) : OK;
+    return OK;
 }

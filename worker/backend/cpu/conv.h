@@ -2,7 +2,7 @@
  *
  * Weights at rest are float32 in the reference's order (O, I, kh, kw). Each convolution keeps copies in the orders and the
  * type that oneDNN wants for this shape, made anew when the weights have changed. Gradients of weights come out packed and
- * are added to the gradients at rest. */
+ * are added to the gradients at rest, all at once after the backward pass. */
 #ifndef CPU_CONV_H
 #define CPU_CONV_H
 
@@ -43,10 +43,13 @@ int64_t conv_memory(const conv *c);
 
 /* Take the weights anew. Call when they have changed, before the next run. */
 status conv_pack(conv *c);
+/* Add the gradients that the last backward pass has left to those at rest. */
+status conv_collect(conv *c);
 
 /* Run on memory that lies as the maps say. conv_forward may be called from several threads at once with their own scratch. */
 status conv_forward(const conv *c, const void *x, void *y, void *scratch);
-/* dy has y's layout, in the maps' type also for a head. dx may be NULL when data_gradient is false. */
+/* dy has y's layout, in the maps' type also for a head. dx may be NULL when data_gradient is false. The gradients of weights stay
+ * packed until conv_collect. */
 status conv_backward(conv *c, const void *x, const void *dy, void *dx, void *scratch);
 
 /* The name of the implementation oneDNN chose for the forward pass: for profiles. */

@@ -9,7 +9,7 @@
 
 #include "common/array.h"
 #include "common/clock.h"
-#include "worker/backend/cpu/conv.h"
+#include "worker/backend/cpu/convs.h"
 #include "worker/backend/cpu/detect.h"
 #include "worker/backend/cpu/infer_place.h"
 #include "worker/backend/cpu/memory.h"
@@ -50,9 +50,9 @@ typedef struct infer {
     memory memory; /* an arena for each thread */
     step *steps;
     size_t step_count, step_room;
-    conv **convs;
+    convs convs;
     point **points;
-    size_t conv_count, conv_room, point_count, point_room;
+    size_t point_count, point_room;
     kept_map *kept;
     size_t kept_count, kept_room;
     char *scratch;
@@ -144,14 +144,13 @@ static status make_conv(plan *p, infer *t, const graph *g, int index)
         o.activation = point->activation;
         if (point->norm.there) fold_norm(p, g, t, point, slot, &o.filter[0]);
     }
-    TRY(array_room(&t->convs, &t->conv_room, t->conv_count + 1));
-    TRY(conv_create(p->d, &o, &t->convs[t->conv_count++]));
+    conv *c;
+    TRY(convs_add(&t->convs, p->d, &o, &c));
     step *s;
     TRY(add_step(t, STEP_CONV, &s));
-    s->conv = t->convs[t->conv_count - 1];
+    s->conv = c;
     s->from = infer_offset(&t->at, op->in[0]);
     s->to = infer_offset(&t->at, op->out);
-    if (conv_scratch(s->conv) > t->scratch_bytes) t->scratch_bytes = conv_scratch(s->conv);
     return OK;
 }
 
@@ -354,7 +353,7 @@ static status infer_run(plan *p)
     infer *t = p->state;
     const buffer *weights = p->buffers[ARENA_WEIGHTS];
     if (weights && (t->seen != weights->version || t->seen_state != weights->state_version)) {
-        for (size_t i = 0; i < t->conv_count; i++) TRY(conv_pack(t->convs[i]));
+        TRY(convs_pack(&t->convs, p->d->threads));
         for (size_t i = 0; i < t->point_count; i++) point_refresh(t->points[i]);
         t->seen = weights->version;
         t->seen_state = weights->state_version;
@@ -383,7 +382,7 @@ static int64_t infer_memory(const plan *p)
 {
     const infer *t = p->state;
     int64_t bytes = (t->memory.lent ? 0 : t->memory.bytes) + (int64_t)t->scratch_bytes * p->d->threads;
-    for (size_t i = 0; i < t->conv_count; i++) bytes += conv_memory(t->convs[i]);
+    bytes += convs_memory(&t->convs);
     for (size_t i = 0; i < t->kept_count; i++) bytes += t->kept[i].image_bytes * t->images;
     return bytes;
 }
@@ -410,10 +409,9 @@ static void infer_destroy(plan *p)
         if (t->steps[i].kind == STEP_INPUT) input_destroy(&t->steps[i].input);
         if (t->steps[i].kind == STEP_POOL) pool_destroy(&t->steps[i].pool);
     }
-    for (size_t i = 0; i < t->conv_count; i++) conv_destroy(&t->convs[i]);
+    convs_free(&t->convs);
     for (size_t i = 0; i < t->point_count; i++) point_destroy(&t->points[i]);
     for (size_t i = 0; i < t->kept_count; i++) free(t->kept[i].memory);
-    free(t->convs);
     free(t->points);
     free(t->kept);
     free(t->steps);
@@ -453,7 +451,7 @@ static status build(plan *p, infer *t, const graph *g, const plan *share)
     TRY(make_steps(p, t, g));
     TRY(check_detection(p, t));
     TRY(make_detection(p, t));
-    t->scratch_bytes = (t->scratch_bytes + 127) / 64 * 64;
+    t->scratch_bytes = (t->convs.scratch + 127) / 64 * 64;
     t->scratch = aligned_alloc(64, t->scratch_bytes * (size_t)p->d->threads);
     if (!t->scratch) return FAIL(ERR_MEMORY, "out of memory: %zu bytes of scratch", t->scratch_bytes);
     t->memory.bytes = t->at.arena_bytes * p->d->threads;

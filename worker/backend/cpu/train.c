@@ -4,7 +4,7 @@
 
 #include "common/array.h"
 #include "common/clock.h"
-#include "worker/backend/cpu/conv.h"
+#include "worker/backend/cpu/convs.h"
 #include "worker/backend/cpu/detect.h"
 #include "worker/backend/cpu/parallel.h"
 #include "worker/backend/cpu/place.h"
@@ -52,12 +52,11 @@ typedef struct train {
     places at;
     step *steps; /* forward, then backward */
     size_t step_count, step_room;
-    conv **convs;
-    size_t conv_count, conv_room;
+    convs convs;
     loss_state loss;
     void *scratch;
-    size_t scratch_bytes;
-    int64_t packed; /* version of the weights that the convolutions hold */
+    int64_t packed;         /* version of the weights that the convolutions hold */
+    double weights_seconds; /* while profiling: for packing and collecting */
 } train;
 
 /* ---- making steps ---- */
@@ -124,11 +123,8 @@ static status make_conv(plan *p, train *t, const graph *g, int index)
             .out = &t->net.maps[from->out],
         };
     }
-    TRY(array_room(&t->convs, &t->conv_room, t->conv_count + 1));
-    conv **c = &t->convs[t->conv_count++];
-    TRY(conv_create(p->d, &o, c));
-    if (conv_scratch(*c) > t->scratch_bytes) t->scratch_bytes = conv_scratch(*c);
-    step s = {.kind = STEP_CONV, .conv = *c};
+    step s = {.kind = STEP_CONV};
+    TRY(convs_add(&t->convs, p->d, &o, &s.conv));
     s.from = place_address(&t->at, &t->at.maps[op->in[0]].value);
     s.to = place_address(&t->at, &t->at.conv_out[index]);
     return add_step(t, &s);
@@ -354,12 +350,20 @@ static status run_step(const plan *p, train *t, step *s)
     }
 }
 
+static status work_on_weights(const plan *p, train *t, status (*work)(const convs *c, int threads))
+{
+    double started = p->profiling ? clock_seconds() : 0;
+    TRY(work(&t->convs, p->d->threads));
+    if (p->profiling) t->weights_seconds += clock_seconds() - started;
+    return OK;
+}
+
 static status train_run(plan *p)
 {
     train *t = p->state;
     buffer *weights = p->buffers[ARENA_WEIGHTS];
     if (weights && t->packed != weights->version) {
-        for (size_t i = 0; i < t->conv_count; i++) TRY(conv_pack(t->convs[i]));
+        TRY(work_on_weights(p, t, convs_pack));
         t->packed = weights->version;
     }
     for (size_t i = 0; i < t->step_count; i++) {
@@ -367,6 +371,7 @@ static status train_run(plan *p)
         TRY(run_step(p, t, &t->steps[i]));
         if (p->profiling) t->steps[i].seconds += clock_seconds() - started;
     }
+    TRY(work_on_weights(p, t, convs_collect));
     if (weights) weights->state_version++; /* running statistics have moved */
     return OK;
 }
@@ -389,15 +394,13 @@ static status train_copy_map(plan *p, plan_side side, int tensor, bool in, void 
 static int64_t train_memory(const plan *p)
 {
     const train *t = p->state;
-    int64_t bytes = (t->at.memory.lent ? 0 : t->at.memory.bytes) + (int64_t)t->scratch_bytes;
-    for (size_t i = 0; i < t->conv_count; i++) bytes += conv_memory(t->convs[i]);
-    return bytes;
+    return (t->at.memory.lent ? 0 : t->at.memory.bytes) + (int64_t)t->convs.scratch + convs_memory(&t->convs);
 }
 
 static void train_report(const plan *p, int runs, text *out)
 {
     train *t = p->state;
-    double sums[2][STEP_KINDS] = {{0}}, all = 0;
+    double sums[2][STEP_KINDS] = {{0}}, all = t->weights_seconds;
     for (size_t i = 0; i < t->step_count; i++) {
         sums[t->steps[i].backward][t->steps[i].kind] += t->steps[i].seconds;
         all += t->steps[i].seconds;
@@ -408,7 +411,10 @@ static void train_report(const plan *p, int runs, text *out)
             if (sums[side][k] > 0)
                 text_add(out, "%-10s %-9s %9.3f ms  %5.1f %%\n", step_names[k], side ? "backward" : "forward",
                          1e3 * sums[side][k] / runs, 100 * sums[side][k] / all);
+    text_add(out, "%-20s %9.3f ms  %5.1f %%\n", "weights", 1e3 * t->weights_seconds / runs,
+             100 * t->weights_seconds / all);
     text_add(out, "%-20s %9.3f ms\n", "all", 1e3 * all / runs);
+    t->weights_seconds = 0;
 }
 
 static void train_destroy(plan *p)
@@ -421,8 +427,7 @@ static void train_destroy(plan *p)
         if (s->kind == STEP_POINT || s->kind == STEP_SUM) point_destroy(&s->point);
         if (s->kind == STEP_POOL) pool_destroy(&s->pool);
     }
-    for (size_t i = 0; i < t->conv_count; i++) conv_destroy(&t->convs[i]);
-    free(t->convs);
+    convs_free(&t->convs);
     free(t->steps);
     free(t->scratch);
     detect_loss_destroy(&t->loss.loss);
@@ -453,6 +458,6 @@ status train_plan_create(plan *p, const graph *g, const plan *share)
     TRY(make_backward(p, t, g));
     t->net.g = NULL; /* only borrowed until here */
     if (p->buffers[ARENA_WEIGHTS]) t->packed = p->buffers[ARENA_WEIGHTS]->version;
-    t->scratch = aligned_alloc(64, (t->scratch_bytes + 64) / 64 * 64);
-    return t->scratch ? OK : FAIL(ERR_MEMORY, "out of memory: %zu bytes of scratch", t->scratch_bytes);
+    t->scratch = aligned_alloc(64, (t->convs.scratch + 64) / 64 * 64);
+    return t->scratch ? OK : FAIL(ERR_MEMORY, "out of memory: %zu bytes of scratch", t->convs.scratch);
 }
