@@ -6,7 +6,7 @@
 
 /* The pointer is read and written through memcpy: it may be of any object type, which void ** may not alias. */
 
-status array_grow(void *items, size_t *room, size_t need, size_t size)
+status array_grow_unset(void *items, size_t *room, size_t need, size_t size)
 {
     if (need <= *room) return OK;
     size_t wish = *room ? *room : 8;
@@ -16,9 +16,18 @@ status array_grow(void *items, size_t *room, size_t need, size_t size)
     memcpy(&old, items, sizeof old);
     char *grown = realloc(old, wish * size);
     if (!grown) return FAIL(ERR_MEMORY, "no memory for %zu items of %zu bytes", wish, size);
-    memset(grown + *room * size, 0, (wish - *room) * size);
     memcpy(items, &grown, sizeof grown);
     *room = wish;
+    return OK;
+}
+
+status array_grow(void *items, size_t *room, size_t need, size_t size)
+{
+    size_t before = *room;
+    TRY(array_grow_unset(items, room, need, size));
+    char *grown;
+    memcpy(&grown, items, sizeof grown);
+    if (*room > before) memset(grown + before * size, 0, (*room - before) * size);
     return OK;
 }
 

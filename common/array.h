@@ -15,6 +15,9 @@
  * On ERR_MEMORY nothing has changed. Use the macro, which knows the size; `items` is the address of any pointer. */
 status array_grow(void *items, size_t *room, size_t need, size_t size);
 #define array_room(items, room, need) array_grow((items), (room), (need), sizeof **(items))
+/* The same, but new items are anything: for arrays so large that to fill their other half takes longer than a caller may wait. */
+status array_grow_unset(void *items, size_t *room, size_t need, size_t size);
+#define array_room_unset(items, room, need) array_grow_unset((items), (room), (need), sizeof **(items))
 
 /* count * size bytes of zeros, or ERR_MEMORY. The caller frees *out. A count of 0 gives a valid pointer. */
 status array_create(void *out, size_t count, size_t size);

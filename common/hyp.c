@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/decimal.h"
 #include "common/text.h"
 #include "common/yaml.h"
 
@@ -271,20 +272,12 @@ void hyp_write(struct text *out, const hyp_space *space, const double *values)
     }
 }
 
-double hyp_round(double value, int digits)
-{
-    if (digits < 0 || !isfinite(value)) return value;
-    char decimal[400]; /* printf rounds the exact binary value, half to even, as Python does; 1e308 has 309 digits */
-    int length = snprintf(decimal, sizeof decimal, "%.*f", digits, value);
-    return length > 0 && (size_t)length < sizeof decimal ? strtod(decimal, NULL) : value;
-}
-
 void hyp_constrain(const hyp_space *space, double *values)
 {
     for (size_t i = 0; i < space->count; i++) {
         const hyp_row *row = &space->rows[i];
         if (values[i] < row->low) values[i] = row->low; /* comparisons with NaN are false, so it passes unchanged */
         if (values[i] > row->high) values[i] = row->high;
-        values[i] = hyp_round(values[i], space->digits);
+        values[i] = decimal_round(values[i], space->digits);
     }
 }

@@ -99,8 +99,6 @@ void hyp_write(struct text *out, const hyp_space *space, const double *values);
 
 /* Clip to low..high, then round: what the reference does to every candidate, the first included. NaN stays NaN. */
 void hyp_constrain(const hyp_space *space, double *values);
-/* Python's round(x, digits): correctly rounded decimal, half to even of the exact value. */
-double hyp_round(double value, int digits);
 
 /* fitness = .1 mAP@.5 + .9 mAP@.5:.95 of results P R mAP@.5 mAP@.5:.95 ..., summed left to right. */
 enum { FITNESS_TERMS = 4, RESULT_COUNT = 7 };

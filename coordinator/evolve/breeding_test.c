@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/decimal.h"
 #include "coordinator/evolve/breeding.h"
 
 static const char *const every_name[] = {"mendel", "yolov5", "yolov5-as-run", "random"};
@@ -151,7 +152,7 @@ static void without_a_result_later_candidates_mutate_the_base(void **state)
         assert_true(c.hyps[HYP_fliplr] == first.hyps[HYP_fliplr]); /* gain 0 */
         if (strcmp(every_name[n], "random"))
             for (size_t k = 0; k < w.space.count; k++) {
-                double moved = hyp_round(fmin(first.hyps[k] * c.factors[k], w.space.rows[k].high), 5);
+                double moved = decimal_round(fmin(first.hyps[k] * c.factors[k], w.space.rows[k].high), 5);
                 if (first.hyps[k] > 0.2 * w.space.rows[k].high) assert_true(c.hyps[k] == moved);
             }
     }
@@ -367,8 +368,8 @@ static void yolov5_breeds_from_what_evolve_txt_says(void **state)
     w.base[HYP_cls] = 0.51234;
     world_add(&w, 1, 0.5, w.base);
     child y = breed(&w, "yolov5", 1, 2), m = breed(&w, "mendel", 1, 2);
-    assert_true(y.hyps[HYP_cls] == hyp_round(0.512 * y.factors[HYP_cls], 5));
-    assert_true(m.hyps[HYP_cls] == hyp_round(0.51234 * m.factors[HYP_cls], 5));
+    assert_true(y.hyps[HYP_cls] == decimal_round(0.512 * y.factors[HYP_cls], 5));
+    assert_true(m.hyps[HYP_cls] == decimal_round(0.51234 * m.factors[HYP_cls], 5));
     population_free(&w.p);
 }
 

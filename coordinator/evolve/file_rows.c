@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/array.h"
+#include "common/decimal.h"
 
 /* Digits of a number in evolve.txt, as printed with %.<digits>g. */
 enum { NEW_RESULT_DIGITS = 4, NEW_HYP_DIGITS = 3, SAVED_DIGITS = 3 };
@@ -21,19 +22,11 @@ struct file_rows {
 
 /* ---- one row ---- */
 
-/* What is left of a value that has been printed with %.<digits>g and read again. */
-static double through_text(double value, int digits)
-{
-    char printed[32];
-    snprintf(printed, sizeof printed, "%.*g", digits, value);
-    return strtod(printed, NULL);
-}
-
 static void round_values(const hyp_space *space, double *values, int result_digits, int hyp_digits)
 {
-    for (int i = 0; i < RESULT_COUNT; i++) values[i] = through_text(values[i], result_digits);
+    for (int i = 0; i < RESULT_COUNT; i++) values[i] = decimal_shorten(values[i], result_digits);
     for (size_t i = 0; i < space->count; i++)
-        values[RESULT_COUNT + i] = through_text(values[RESULT_COUNT + i], hyp_digits);
+        values[RESULT_COUNT + i] = decimal_shorten(values[RESULT_COUNT + i], hyp_digits);
 }
 
 static char *saved_line(const hyp_space *space, const double *values)
@@ -153,20 +146,26 @@ static status set_newest(file_rows *f, size_t arrival)
     return row_make(f->p, arrival, true, &f->saved);
 }
 
-/* A member after two or more of our own: what was the newest is saved. */
-static status take_one(file_rows *f, size_t arrival)
+/* Members after two or more of our own: but for the last of ours they come as they are saved, and so does what was the newest. */
+static status take_more(file_rows *f)
 {
-    file_row *row = NULL;
-    if (f->p->members[arrival].candidate < 0) {
-        TRY(row_make(f->p, arrival, true, &row));
-        return insert(f, row);
+    size_t newest = f->p->count;
+    while (newest-- > f->taken && f->p->members[newest].candidate < 0) continue;
+    bool renewed = newest + 1 > f->taken;
+    if (renewed) {
+        file_row *row = f->saved;
+        row_free(f->newest);
+        f->newest = f->saved = NULL;
+        TRY(insert(f, row));
     }
-    row_free(f->newest);
-    row = f->saved;
-    f->newest = f->saved = NULL;
-    TRY(insert(f, row));
-    f->own++;
-    return set_newest(f, arrival);
+    for (size_t i = f->taken; i < f->p->count; i++) {
+        file_row *row = NULL;
+        f->own += f->p->members[i].candidate >= 0;
+        if (renewed && i == newest) continue;
+        TRY(row_make(f->p, i, true, &row));
+        TRY(insert(f, row));
+    }
+    return renewed ? set_newest(f, newest) : OK;
 }
 
 /* Members of our own, and the last of them. */
@@ -225,8 +224,7 @@ status file_rows_update(file_rows *f, const population *p)
 {
     f->p = p;
     bool goes_on = f->own >= 2 && f->p->count >= f->taken;
-    status s = goes_on || f->taken == f->p->count ? OK : take_all(f);
-    for (size_t i = f->taken; s == OK && goes_on && i < f->p->count; i++) s = take_one(f, i);
+    status s = f->taken == f->p->count ? OK : goes_on ? take_more(f) : take_all(f);
     if (s == OK) f->taken = f->p->count;
     else clear(f);
     return s;

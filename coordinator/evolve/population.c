@@ -50,7 +50,7 @@ status population_add(population *p, const member *m)
             return FAIL(ERR_NOT_FINITE, "candidate %lld: its %s is %g", (long long)m->candidate, p->space->rows[i].key,
                         m->hyps[i]);
     if (!p->known) TRY(array_new(&p->known, 1));
-    TRY(array_room(&p->members, &p->room, p->count + 1));
+    TRY(array_room_unset(&p->members, &p->room, p->count + 1));
     p->members[p->count++] = *m;
     return OK;
 }

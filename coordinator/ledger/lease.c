@@ -58,8 +58,8 @@ static status breed(ledger *l, int64_t wall_ms, entry **out)
     store_candidate c = {.number = number, .state = CANDIDATE_BRED, .bred_ms = wall_ms};
     TRY(strategy_breed(l->spec->strategy, &l->population, l->spec->base, &l->spec->breeding, l->spec->seed, number,
                        &c.made));
-    TRY(array_room(&l->entries, &l->room, l->count + 1));
-    l->entries[l->count].kept = c;
+    TRY(array_room_unset(&l->entries, &l->room, l->count + 1));
+    l->entries[l->count] = (entry){.kept = c};
     *out = &l->entries[l->count++];
     return OK;
 }

@@ -187,9 +187,9 @@ static status take_candidate(void *state, store_candidate *c)
     }
     if (c->number != (int64_t)l->count + 1)
         return FAIL(ERR_FORMAT, "the store has candidate %lld after %zu", (long long)c->number, l->count);
-    TRY(array_room(&l->entries, &l->room, l->count + 1));
+    TRY(array_room_unset(&l->entries, &l->room, l->count + 1));
     entry *e = &l->entries[l->count++];
-    e->kept = *c;
+    *e = (entry){.kept = *c};
     c->reason = c->detail = c->checkpoint_path = c->checkpoint_hash = NULL; /* taken */
     l->evaluated += c->state == CANDIDATE_DONE || c->state == CANDIDATE_STOPPED;
     count_state(l, e);

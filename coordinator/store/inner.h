@@ -50,7 +50,7 @@ typedef enum store_sql { STORE_STATEMENTS(STORE_SQL_AS_ID) STORE_SQL_COUNT } sto
 /* Readers hold locks for moments, pause and resume for one fsync. */
 enum { STORE_BUSY_MS = 5000 };
 /* 16 MB of log, of 4 kB pages: about 4,000 commits. */
-enum { STORE_SWEEP_PAGES = 4096 };
+enum { STORE_SWEEP_PAGES = 1000 };
 
 struct store {
     sqlite3 *db;

@@ -26,7 +26,8 @@ typedef struct dispatch_options {
 #define ROWS(ROW)                                                                                                      \
     ROW(dispatch_options, workers, INTS, "workers", "", "1 16 64", 1, 5000, "N", "at once")                            \
     ROW(dispatch_options, slots, INT, "slots", "", "1", 1, 256, "K", "candidates that each has at once")               \
-    ROW(dispatch_options, trial_s, DOUBLE, "trial", "", "0", 0, 1000, "S", "between a candidate and its result")       \
+    ROW(dispatch_options, trial_s, DOUBLE, "trial", "", "0", 0, 1000, "S",                                             \
+        "between a candidate and its result, a tenth more or less")                                                    \
     ROW(dispatch_options, curve, FLAG, "curve", "", "", 0, 0, "", "over TCP, with keys")                               \
     ROW(dispatch_options, seconds, DOUBLE, "seconds", "", "3", 0.1, 1000, "S", "that each figure is measured for")     \
     ROW(dispatch_options, cfg, STRING, "cfg", "", "examples/models/yolov5n.yaml", 0, 0, "YAML", "model")               \

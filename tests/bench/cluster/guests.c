@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -20,7 +21,7 @@ typedef struct place { /* one slot of a guest */
     uint64_t number;   /* of its last WorkRequest */
     token token;       /* that it works on; candidate 0: none */
     double asked;      /* when it asked, or delivered */
-    double due;        /* when its result is to be delivered; 0: not now */
+    double due;        /* when its result is to be delivered, or it asks for the first time; 0: not now */
 } place;
 
 typedef struct guest {
@@ -36,7 +37,7 @@ struct guests {
     access_file access;
     void *context;
     guest *items;
-    zmq_pollitem_t *polled;
+    int ready; /* epoll, of the sockets' descriptors */
     int welcome;
     bool working; /* ask for more */
     guests_times *times;
@@ -124,6 +125,15 @@ static status deliver(guest *g, place *at)
 
 /* ---- hearing ---- */
 
+/* No two trainings take the same time: workers that began apart stay apart, as others would. */
+static double trial_seconds(const guests *all, token t)
+{
+    const double spread = 0.2;
+    keyed_rng r;
+    keyed_seed(&r, (uint64_t)t.candidate, 1, 0);
+    return all->o.trial_s * (1 - spread / 2 + spread * keyed_random(&r));
+}
+
 static status keep_time(double **times, size_t *count, size_t *room, double seconds)
 {
     TRY(array_room(times, room, *count + 1));
@@ -148,7 +158,7 @@ static status on_candidate(guests *all, guest *g, const Mendel__Candidate *c)
     double now = clock_seconds();
     TRY(keep_time(&all->times->lease, &all->times->lease_count, &all->times->lease_room, now - at->asked));
     at->token = token_read(c->token);
-    at->due = now + all->o.trial_s;
+    at->due = now + trial_seconds(all, at->token);
     TRY(accept_candidate(g, c->token));
     return all->o.trial_s > 0 ? OK : deliver(g, at);
 }
@@ -196,16 +206,21 @@ static status hear_one(guests *all, guest *g)
     return s;
 }
 
-/* Whatever has come, after waiting for something to come. */
+/* All that has come for one. */
+static status drain(guests *all, guest *g)
+{
+    status s = OK;
+    while (s == OK) s = hear_one(all, g);
+    return s == ERR_TIMEOUT ? OK : s;
+}
+
+/* Whatever has come, after waiting for something to come. A thousand sockets take too long to be asked one after the other. */
 static status hear(guests *all, int64_t wait_ms)
 {
-    if (zmq_poll(all->polled, all->o.count, (long)wait_ms) < 0 && errno != EINTR)
-        return FAIL(ERR_IO, "cannot wait for messages: %s", zmq_strerror(errno));
-    for (int i = 0; i < all->o.count; i++) {
-        status s = all->polled[i].revents ? OK : ERR_TIMEOUT;
-        while (s == OK) s = hear_one(all, &all->items[i]);
-        if (s != ERR_TIMEOUT) return s;
-    }
+    struct epoll_event ready[256];
+    int count = epoll_wait(all->ready, ready, sizeof ready / sizeof *ready, (int)wait_ms);
+    if (count < 0 && errno != EINTR) return FAIL(ERR_IO, "cannot wait for messages: %s", strerror(errno));
+    for (int i = 0; i < count; i++) TRY(drain(all, ready[i].data.ptr));
     return OK;
 }
 
@@ -238,13 +253,26 @@ static status connect_one(guests *all, guest *g)
     return say_hello(all, g, NULL);
 }
 
+/* The descriptor of a socket tells only of what has not been looked at: after whatever is said, all is heard. */
+static status await(guests *all, guest *g)
+{
+    int descriptor;
+    size_t size = sizeof descriptor;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = g};
+    if (zmq_getsockopt(g->socket, ZMQ_FD, &descriptor, &size) ||
+        epoll_ctl(all->ready, EPOLL_CTL_ADD, descriptor, &event))
+        return FAIL(ERR_IO, "cannot wait for messages: %s", strerror(errno));
+    return drain(all, g);
+}
+
 static status be_welcome(guests *all)
 {
     TRY(array_new(&all->items, (size_t)all->o.count));
-    TRY(array_new(&all->polled, (size_t)all->o.count));
+    all->ready = epoll_create1(EPOLL_CLOEXEC);
+    if (all->ready < 0) return FAIL(ERR_IO, "cannot wait for messages: %s", strerror(errno));
     for (int i = 0; i < all->o.count; i++) {
         TRY(connect_one(all, &all->items[i]));
-        all->polled[i] = (zmq_pollitem_t){all->items[i].socket, 0, ZMQ_POLLIN, 0};
+        TRY(await(all, &all->items[i]));
     }
     for (int64_t end = clock_ms() + PATIENCE_MS; all->welcome < all->o.count;) {
         TRY(hear(all, 100));
@@ -268,6 +296,7 @@ status guests_create(const guests_options *o, guests **out)
     *out = NULL;
     TRY(array_new(&all, 1));
     all->o = *o;
+    all->ready = -1;
     status s = o->access ? access_read(o->access, &all->access) : OK;
     if (s == OK) s = open_context(all);
     if (s == OK) s = be_welcome(all);
@@ -287,12 +316,20 @@ void guests_destroy(guests **g)
     if (all->context) zmq_ctx_term(all->context);
     access_free(&all->access);
     free(all->items);
-    free(all->polled);
+    if (all->ready >= 0) close(all->ready);
     free(all);
     *g = NULL;
 }
 
 /* Results whose time has come. *wait_ms: until the next one, at most what it is. */
+static status do_due(guest *g, int slot)
+{
+    place *at = &g->places[slot];
+    if (at->token.candidate) return deliver(g, at);
+    at->due = 0;
+    return ask_for_work(g, slot);
+}
+
 static status deliver_due(guests *all, int64_t *wait_ms)
 {
     double now = clock_seconds();
@@ -300,8 +337,10 @@ static status deliver_due(guests *all, int64_t *wait_ms)
         for (int slot = 0; slot < all->o.slots; slot++) {
             place *at = &all->items[i].places[slot];
             if (!at->due) continue;
-            if (at->due <= now) TRY(deliver(&all->items[i], at));
-            else if (1e3 * (at->due - now) < (double)*wait_ms) *wait_ms = (int64_t)(1e3 * (at->due - now)) + 1;
+            if (at->due <= now) {
+                TRY(do_due(&all->items[i], slot));
+                TRY(drain(all, &all->items[i]));
+            } else if (1e3 * (at->due - now) < (double)*wait_ms) *wait_ms = (int64_t)(1e3 * (at->due - now)) + 1;
         }
     return OK;
 }
@@ -309,11 +348,13 @@ static status deliver_due(guests *all, int64_t *wait_ms)
 /* All of them, spread over one trial: workers do not come in step. */
 static status begin(guests *all)
 {
-    int64_t pause_ms = (int64_t)(1e3 * all->o.trial_s / all->o.count);
+    double now = clock_seconds(), apart = all->o.trial_s / (all->o.count * all->o.slots);
     for (int i = 0; i < all->o.count; i++)
         for (int slot = 0; slot < all->o.slots; slot++) {
-            TRY(ask_for_work(&all->items[i], slot));
-            if (pause_ms) clock_sleep_ms(pause_ms);
+            all->items[i].places[slot].due = now + apart * (i * all->o.slots + slot);
+            if (all->o.trial_s > 0) continue;
+            TRY(do_due(&all->items[i], slot));
+            TRY(drain(all, &all->items[i]));
         }
     return OK;
 }

@@ -21,7 +21,7 @@ typedef struct guests_options {
     const char *endpoint; /* NULL: that of the access file */
     const char *access;   /* NULL: without keys */
     int count, slots;     /* workers, and how many candidates each has at once */
-    double trial_s;       /* between a candidate and its result */
+    double trial_s;       /* between a candidate and its result, a tenth more or less */
 } guests_options;
 
 /* Workers, welcome at the coordinator. ERR_REFUSED, ERR_TIMEOUT, ERR_IO. */

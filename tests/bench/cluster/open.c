@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/decimal.h"
 #include "common/rng.h"
 #include "coordinator/store/store.h"
 #include "tests/bench/bench.h"
@@ -28,7 +29,7 @@ static status put_trial(store *s, const hyp_space *space, int64_t number)
     keyed_rng r;
     keyed_seed(&r, 1, (uint64_t)number, 0);
     for (size_t i = 0; i < space->count; i++) {
-        c.made.hyps[i] = hyp_round(keyed_random(&r), space->digits);
+        c.made.hyps[i] = decimal_round(keyed_random(&r), space->digits);
         c.made.factors[i] = 0.5 + keyed_random(&r);
     }
     c.made.parent_count = 1;
