@@ -57,7 +57,7 @@ SHAPES_DIRS      = examples/shapes
 # ---- what Debian has to bring: see README; CUDA is looked for, never installed ----
 DEPS     = gcc libc6-dev libczmq-dev libzmq3-dev libprotobuf-c-dev protobuf-c-compiler libmsgpack-dev libyaml-dev \
            libsqlite3-dev libmicrohttpd-dev libdnnl-dev libturbojpeg0-dev libpng-dev libcairo2-dev libzip-dev libxxhash-dev \
-           libcurl4-openssl-dev libcmocka-dev fonts-dejavu-core procps
+           libcurl4-openssl-dev libcmocka-dev fonts-dejavu-core procps strace
 DEPS_ALL = $(DEPS) rclone clang clang-format llvm-14 libclang-rt-14-dev valgrind curl chromium chromium-driver python3-venv
 SUDO     = $(if $(filter 0,$(shell id -u)),,sudo)
 JOBS     = -j$(shell nproc)
@@ -216,7 +216,7 @@ chaos-programs: $(BUILD)/coordinator $(BUILD)/worker $(CHAOS_PROGRAMS)
 CHAOS_TESTS = $(call tests,tests/chaos)
 $(eval $(call unit_rules,tests/chaos,$(WORKER) $(call objects,$(wildcard tests/chaos/layer/*.c)),$(WORKER_LIBS)))
 
-PROCESS_PROGRAMS = $(CHAOS_TESTS) $(TRAIN_TESTS) $(SECURITY_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
+PROCESS_PROGRAMS = $(BUILD)/bench $(CHAOS_TESTS) $(TRAIN_TESTS) $(SECURITY_TESTS) $(WORKER_TESTS) $(FAKE_TRAINER) $(HISTORY)
 
 # The schema is part of the program.
 $(BUILD)/obj/coordinator/store/schema.o: coordinator/store/schema.sql
@@ -243,7 +243,7 @@ parity: $(BUILD)/tests/parity
 	$(BUILD)/tests/parity $(GOLDEN)
 
 # What the programs do as processes: each script takes the folder of the programs and closes with "N passed, N failed".
-PROCESS_TESTS = tests/train/run.sh tests/security/run.sh tests/cluster/run.sh
+PROCESS_TESTS = tests/train/run.sh tests/security/run.sh tests/cluster/run.sh tests/bench/syncs.sh
 PARITY_TEST   = $(if $(GOLDEN),'$(BUILD)/tests/parity $(GOLDEN)',tests/skipped.sh\ the\ recorded\ results,\ GOLDEN=folder)
 
 ## make check          everything that a change has to pass: units, parity, trainings, clusters, one pass with sanitizers
