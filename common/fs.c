@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -83,6 +84,21 @@ bool fs_is_folder(const char *path)
 {
     struct stat about;
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+/* Numbers from linux/magic.h and the file systems' own headers. */
+bool fs_on_network(const char *path)
+{
+    static const uint32_t magic[] = {
+        0x6969,     0xff534d42, 0xfe534d42, 0x517b,     0x5346414f, /* nfs, cifs, smb2, smb, afs */
+        0x0bd00bd0, 0x47504653, 0x19830326, 0x00c36400, 0x01021997, /* lustre, gpfs, beegfs, ceph, 9p */
+        0x61756673, 0xaad7aaea, 0x013111a8, 0x7461636f,             /* aufs, panfs, ibrix, ocfs2 */
+    };
+    struct statfs about;
+    if (statfs(path, &about)) return false;
+    for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
+        if ((uint32_t)about.f_type == magic[i]) return true;
+    return false;
 }
 
 /* Add to `found` what is below `folder` ("" is the working directory) and ends in /name. */

@@ -30,6 +30,8 @@ char *path_real(const char *path);
 bool fs_exists(const char *path);
 bool fs_is_file(const char *path);
 bool fs_is_folder(const char *path);
+/* On a file system of another machine, as far as it is known as one? */
+bool fs_on_network(const char *path);
 /* Find a file as the reference's check_file does: as given, else anywhere below the working directory by that name
  * (hidden folders left out). ERR_NOT_FOUND if there is none, ERR_ARGUMENT naming the candidates if there are several.
  * Returns the path in *out; the caller frees. */

@@ -60,7 +60,7 @@ static int evolve(program *p)
         log_error("%s", status_message());
         return 1;
     }
-    s = serving_run(&p->own, &r, &end);
+    s = serving_run(&p->own, &r, command_describe, &end);
     int code = 1;
     if (s != OK) log_error("%s", status_message());
     else code = end == SERVER_FINISHED ? tell_results(&r) : serving_tell_stop(&r, end);

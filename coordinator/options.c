@@ -5,6 +5,8 @@
 #define ROWS(ROW)                                                                                                      \
     ROW(coordinator_options, run, STRING, "run", "", "", 0, 0, "DIR",                                                  \
         "the run's folder; by default runs/evolve, runs/evolve_NAME with --name")                                      \
+    ROW(coordinator_options, shared_folder, FLAG, "shared-folder", "", "", 0, 0, "",                                   \
+        "the run's folder is on a file system of several machines (NFS, Lustre and others are recognised)")            \
     ROW(coordinator_options, generations, INT, "generations", "", "300", 1, 1e9, "N", "candidates to evaluate")        \
     ROW(coordinator_options, import, STRING, "import", "", "", 0, 0, "FILE",                                           \
         "an evolve.txt whose rows are a start: they breed, and do not count")                                          \

@@ -7,6 +7,7 @@
 typedef struct coordinator_options {
     /* the run */
     char *run;
+    bool shared_folder;
     int64_t generations;
     char *import;
     /* evolution */
@@ -42,7 +43,7 @@ typedef enum coordinator_strategy {
 /* Whose trained weights stay in the run folder. */
 typedef enum run_keep { KEEP_NONE, KEEP_BEST, KEEP_ALL } run_keep;
 
-enum { COORDINATOR_ROWS = 30 };
+enum { COORDINATOR_ROWS = 31 };
 extern const option_row coordinator_rows[COORDINATOR_ROWS];
 
 /* What follows from the training options where nothing was said: 2020-07-20 has 10 generations, --as-reference breeds as it does. */

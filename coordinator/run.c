@@ -39,13 +39,15 @@ static status take_lock(const char *path, int *lock)
     return s;
 }
 
-status run_lock(const char *folder, int *lock, bool *was_over)
+status run_lock(const char *folder, bool shared, run *r)
 {
     char *path = path_join(folder, "lock"), *finished = path_join(folder, "finished");
-    status s = path && finished ? take_lock(path, lock) : FAIL(ERR_MEMORY, "out of memory");
+    status s = path && finished ? take_lock(path, &r->lock) : FAIL(ERR_MEMORY, "out of memory");
     if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", folder);
-    *was_over = s == OK && fs_exists(finished);
-    if (*was_over) s = fs_remove(finished);
+    shared = shared || fs_on_network(folder) || owner_exists(folder);
+    if (s == OK && shared) s = owner_take(folder, &owner_options_default, &r->owner);
+    r->was_over = s == OK && fs_exists(finished);
+    if (r->was_over) s = fs_remove(finished);
     free(path);
     free(finished);
     return s;
@@ -71,7 +73,7 @@ static status take_folder(const run_request *q, run *out)
     }
     out->home = s == OK ? text_copy(out->folder) : NULL;
     if (s == OK && !out->home) s = FAIL(ERR_MEMORY, "out of memory");
-    if (s == OK) s = run_lock(out->folder, &out->lock, &out->was_over);
+    if (s == OK) s = run_lock(out->folder, q->o->shared_folder, out);
     free(asked);
     return s;
 }
@@ -308,6 +310,7 @@ void run_close(run *r)
     ledger_close(&r->ledger);
     store_close(&r->store);
     spec_free(&r->spec);
+    owner_leave(&r->owner);
     if (r->lock >= 0) close(r->lock);
     free(r->folder);
     free(r->home);

@@ -5,6 +5,7 @@
 #include "coordinator/ledger/ledger.h"
 #include "coordinator/options.h"
 #include "coordinator/spec/spec.h"
+#include "coordinator/store/owner.h"
 #include "coordinator/store/store.h"
 #include "proto/wire.h"
 
@@ -13,6 +14,7 @@ typedef struct run {
     char *home; /* by which workers and people know it: the same, but for confirmations, which lie in a folder within */
     char *name;
     int lock;
+    owner *owner; /* NULL: the folder is on a disk of this machine */
     store *store;
     run_spec spec;
     wire_id id;
@@ -26,6 +28,9 @@ typedef struct run {
     int64_t opened_ms; /* monotonic; leases count from then */
     int64_t *seeds;    /* of confirmations: candidate 1's training seed, 2's, ...; NULL: all train with the run's */
 } run;
+
+/* Append how a run stands. */
+typedef status run_describe(const run *r, struct text *out);
 
 /* What was said on the command line. */
 typedef struct run_request {
@@ -41,9 +46,9 @@ typedef struct run_request {
  * of reading files; nothing of a new run is left then but its folder. */
 status run_open(const run_request *request, int64_t now_ms, int64_t wall_ms, run *out);
 void run_close(run *r);
-/* Take the lock of RUN, in *lock until that is closed. ERR_BUSY, with who has it. From then on it is not over: *was_over is whether
- * RUN/finished said so. */
-status run_lock(const char *folder, int *lock, bool *was_over);
+/* Take the lock of RUN, and lead it where other machines may see it (`shared`, or so recognised), until run_close. ERR_BUSY, with who has
+ * it; the others of owner_take. From then on it is not over: r->was_over is whether RUN/finished said so. */
+status run_lock(const char *folder, bool shared, run *r);
 /* Write RUN/finished: workers that come later need not wait for a coordinator. */
 void run_note_end(const run *r);
 /* The seed of a candidate's training. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "coordinator/commands/inner.h"
 #include "coordinator/run.h"
 #include "coordinator/commands/verify.h"
+#include "coordinator/report/view.h"
+#include "coordinator/store/owner.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -93,6 +96,32 @@ static status run_status(looking *l, const command_options *o, text *out, bool *
     return command_status(l, out);
 }
 
+status command_describe(const run *r, text *out)
+{
+    looking l = {.folder = r->home, .store = r->store, .spec = r->spec};
+    status s = trials_read(r->store, &r->spec.space, r->spec.fitness, &l.trials);
+    if (s == OK) s = command_status(&l, out);
+    trials_free(&l.trials);
+    return s;
+}
+
+/* What the coordinator of a shared folder has written, if there is one. */
+static status read_shared_status(const char *folder, text *out)
+{
+    struct stat about;
+    char *name = owner_name(folder), *path = path_join(folder, "status"), *words = NULL, ago[VIEW_TIME_ROOM];
+    size_t count;
+    bool there = name && path && !stat(path, &about) && fs_read(path, 0, &words, &count) == OK;
+    if (there) {
+        view_time((double)(clock_wall_ms() - (int64_t)about.st_mtime * 1000) / 1000, ago);
+        text_add(out, "%sas of        %s ago, by %s\n", words, ago, name);
+    }
+    free(words);
+    free(path);
+    free(name);
+    return there ? text_status(out) : ERR_NOT_FOUND;
+}
+
 static status run_trials(looking *l, const command_options *o, text *out, bool *good)
 {
     (void)o, (void)good;
@@ -131,12 +160,24 @@ static status run_verify(looking *l, const command_options *o, text *out, bool *
     return s;
 }
 
+/* For the coordinator that has the store for itself. */
+static status leave_wish(const char *folder, bool paused)
+{
+    const char *wish = paused ? "pause" : "resume";
+    char *path = path_join(folder, "wish");
+    status s = path ? fs_write(path, wish, strlen(wish)) : FAIL(ERR_MEMORY, "out of memory");
+    if (s == OK) printf("%s: its coordinator will see the wish to %s within a few seconds\n", folder, wish);
+    free(path);
+    return s;
+}
+
 static status set_paused(const char *folder, bool paused)
 {
     store *s;
     int64_t before;
     long pid;
-    TRY(store_open_control(folder, &s));
+    status opened = store_open_control(folder, &s);
+    if (opened != OK) return opened == ERR_BUSY && owner_exists(folder) ? leave_wish(folder, paused) : opened;
     status result = store_get_int(s, "paused", 0, &before);
     if (result == OK && (before != 0) != paused) {
         result = store_set_int(s, "paused", paused);
@@ -202,12 +243,30 @@ bool command_exists(const char *name)
     return find_command(name) != NULL;
 }
 
+/* The sentence about a store that is busy says whose it is. */
+static status tell_owner(const char *folder, status busy)
+{
+    char *name = owner_name(folder);
+    if (name)
+        FAIL(busy,
+             "%s is led by %s, which has the store for itself on a file system of several machines: `status` works, "
+             "this when "
+             "that has ended",
+             folder, name);
+    free(name);
+    return busy;
+}
+
 static status show(const command *c, const char *folder, const command_options *o, bool *good)
 {
-    looking l;
+    looking l = {0};
     text out = {0};
-    status s = command_look(folder, &l);
-    if (s == OK) s = c->show(&l, o, &out, good);
+    status s = c->show == run_status ? read_shared_status(folder, &out) : ERR_NOT_FOUND;
+    if (s == ERR_NOT_FOUND) {
+        s = command_look(folder, &l);
+        if (s == ERR_BUSY) s = tell_owner(folder, s);
+        if (s == OK) s = c->show(&l, o, &out, good);
+    }
     if (s == OK) s = text_status(&out);
     if (s == OK) s = print(&out);
     text_free(&out);

@@ -117,7 +117,7 @@ typedef struct outcome {
 } outcome;
 
 /* `words` follow the name, up to NULL. */
-static outcome run(const bench *b, const char *name, const char *const *words)
+static outcome run_command(const bench *b, const char *name, const char *const *words)
 {
     char *argv[16] = {(char *)name, "--run", (char *)b->folder};
     int argc = 3;
@@ -140,7 +140,7 @@ static outcome run(const bench *b, const char *name, const char *const *words)
 
 static void expect(const bench *b, const char *name, const char *const *words, int code, const char *const *contains)
 {
-    outcome o = run(b, name, words);
+    outcome o = run_command(b, name, words);
     if (o.code != code) fail_msg("%s: exit %d, expected %d: %s", name, o.code, code, status_message());
     for (; contains && *contains; contains++)
         if (!strstr(o.printed, *contains)) fail_msg("%s: '%s' is not in:\n%s", name, *contains, o.printed);
@@ -190,7 +190,7 @@ static void trials_are_a_line_each(void **state)
 {
     bench *b = *state;
     make_run(b, 10);
-    outcome o = run(b, "trials", NULL);
+    outcome o = run_command(b, "trials", NULL);
     assert_int_equal(o.code, 0);
     size_t lines = 0;
     for (const char *c = o.printed; *c; c++) lines += *c == '\n';
@@ -215,7 +215,7 @@ static void best_can_be_trained_with(void **state)
 {
     bench *b = *state;
     make_run(b, 10);
-    outcome o = run(b, "best", NULL);
+    outcome o = run_command(b, "best", NULL);
     assert_int_equal(o.code, 0);
     hyp_space space;
     double values[HYP_MAX];
@@ -248,7 +248,7 @@ static void csv_is_exact(void **state)
 {
     bench *b = *state;
     make_run(b, 5);
-    outcome o = run(b, "export", NULL);
+    outcome o = run_command(b, "export", NULL);
     assert_int_equal(o.code, 0);
     char *lines[9], *header[64], *fields[64], *rest = NULL, *line = strtok_r(o.printed, "\n", &rest);
     size_t count = 0;
@@ -292,7 +292,7 @@ static void texts_are_quoted(void **state)
                 "\"candidate\": 7, \"state\": \"leased\", \"fitness\": null, \"P\": null"));
     char *path = path_in(b, "out.csv"), *bytes;
     size_t count;
-    outcome o = run(b, "export", LIST("--out", path)), again = run(b, "export", NULL);
+    outcome o = run_command(b, "export", LIST("--out", path)), again = run_command(b, "export", NULL);
     assert_int_equal(o.code, 0);
     assert_string_equal(o.printed, "");
     assert_ok(fs_read(path, 0, &bytes, &count));

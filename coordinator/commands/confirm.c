@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/signals.h"
+#include "coordinator/commands/commands.h"
 #include "coordinator/commands/inner.h"
 #include "coordinator/server/serving.h"
 
@@ -73,7 +74,7 @@ static int confirm(const confirm_options *own, const coordinator_options *o)
     if (s == OK) s = signals_start();
     if (s == OK) s = confirm_open(folder, o, own->top, own->seeds, clock_ms(), clock_wall_ms(), &r);
     if (s == OK) {
-        s = serving_run(o, &r, &end);
+        s = serving_run(o, &r, command_describe, &end);
         if (s == OK && end != SERVER_FINISHED) code = serving_tell_stop(&r, end);
         run_close(&r);
     }

@@ -202,7 +202,7 @@ static status open_all(plan *p, const coordinator_options *o, int64_t top, int64
                        int64_t wall_ms, run *r)
 {
     TRY(find_folders(p->folder, r));
-    TRY(run_lock(r->home, &r->lock, &r->was_over));
+    TRY(run_lock(r->home, false, r));
     TRY(read_parent(p));
     TRY(choose_rows(p, top));
     store *parent;

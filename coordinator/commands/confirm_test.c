@@ -185,13 +185,11 @@ static void nothing_is_bred_and_the_end_is_that_of_all(void **state)
 static void a_run_at_work_and_a_folder_without_one_are_refused(void **state)
 {
     setting *t = *state;
-    run r, other;
-    int lock;
-    bool was_over;
-    assert_int_equal(run_lock(t->folder, &lock, &was_over), OK);
-    assert_false(was_over);
+    run r, other, holder = {.lock = -1};
+    assert_int_equal(run_lock(t->folder, false, &holder), OK);
+    assert_false(holder.was_over);
     assert_int_equal(confirm_open(t->folder, &t->o, 1, 1, 0, 0, &r), ERR_BUSY);
-    close(lock);
+    run_close(&holder);
     assert_int_equal(confirm_open("/nowhere", &t->o, 1, 1, 0, 0, &other), ERR_NOT_FOUND);
     char *confirm = path_join(t->folder, "confirm");
     assert_false(fs_exists(confirm));

@@ -54,6 +54,8 @@ struct server {
     int64_t publish_ms;
     size_t members_told;
     bool stopping;
+
+    int64_t describe_ms; /* when RUN/status is due */
 };
 
 /* What has come in: the envelope and where from. */
@@ -84,6 +86,17 @@ const store_attempt *server_attempt_of(const server *s, const session *of, token
 bool server_renew(server *s, const session *of, token t);
 /* And for all that a heartbeat names. */
 void server_renew_held(server *s, const session *of, const Mendel__Heartbeat *h);
+
+/* ---- shared.c: a run folder that several machines see ---- */
+
+/* Is this process still the one that leads the run? Before anything is decided. ERR_REFUSED: nothing may be written any more. */
+status server_lead(server *s);
+/* What others may see and wish of the run, since the store is this process's alone. After a commit. */
+status server_show_shared(server *s);
+/* Nobody keeps RUN/status up to date any more. */
+void server_forget_shared(server *s);
+/* What RUN/wish says, as `pause` and `resume` leave it there. Before the commit. */
+status server_hear_wish(server *s, bool paused);
 
 /* ---- hello.c ---- */
 

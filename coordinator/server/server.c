@@ -120,6 +120,7 @@ void server_destroy(server **server_at)
     server *s = *server_at;
     if (!s) return;
     zsock_destroy(&s->socket);
+    server_forget_shared(s);
     log_set_before(NULL, NULL);
     view_destroy(&s->view);
     drop_replies(s);
@@ -293,6 +294,7 @@ static status look_at_store(server *s)
     if (s->now_ms < s->look_at_store_ms) return OK;
     s->look_at_store_ms = s->now_ms + look_every_ms;
     TRY(store_get_int(s->run->store, "paused", 0, &paused));
+    TRY(server_hear_wish(s, paused != 0));
     if (s->paused != (paused != 0)) log_info(paused ? "paused: nothing new is handed out" : "resumed");
     s->paused = paused != 0;
     if (!store_dirty(s->run->store)) store_checkpoint(s->run->store);
@@ -342,6 +344,7 @@ static void wait_for_message(server *s)
 
 static status decide(server *s)
 {
+    TRY(server_lead(s));
     TRY(receive(s));
     TRY(server_shut_out(s));
     TRY(ledger_expire(s->run->ledger, s->now_ms, s->wall_ms));
@@ -359,6 +362,7 @@ static status turn(server *s)
     send_replies(s); /* after the commit: what is answered is on the disk */
     if (SEEDED(ack_before_commit)) TRY(store_commit(s->run->store));
     TRY(try_disk(s));
+    TRY(server_show_shared(s));
     server_publish(s, false);
     write_reports(s, false);
     server_show(s);

@@ -19,8 +19,9 @@ typedef struct server_options {
     const char *tcp;      /* tcp:// to bind; NULL: none */
     gate *gate;           /* who comes in there: borrowed; NULL: everybody */
     int64_t heartbeat_ms, lease_ms, stall_ms;
-    bool show;            /* draw how it stands on standard error */
-    dashboard *dashboard; /* is told how it stands; borrowed; NULL: none */
+    bool show;              /* draw how it stands on standard error */
+    dashboard *dashboard;   /* is told how it stands; borrowed; NULL: none */
+    run_describe *describe; /* what `status` prints; NULL: a shared folder gets no RUN/status */
 } server_options;
 
 /* Bind. `r` is borrowed and must outlive the server. ERR_BUSY naming the endpoint when it is in use, ERR_ARGUMENT when it is

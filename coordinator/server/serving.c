@@ -104,9 +104,9 @@ static void tell_start(const run *r, const char *endpoint, const dashboard *d)
         log_warning("the dashboard can be reached from other machines, and what it says can be read on the way");
 }
 
-status serving_run(const coordinator_options *o, run *r, server_end *end)
+status serving_run(const coordinator_options *o, run *r, run_describe *describe, server_end *end)
 {
-    server_options to = {.heartbeat_ms = (int64_t)(o->heartbeat_s * 1000), .show = true};
+    server_options to = {.heartbeat_ms = (int64_t)(o->heartbeat_s * 1000), .show = true, .describe = describe};
     to.lease_ms = (int64_t)(o->lease_s * 1000);
     to.stall_ms = (int64_t)(o->stall_timeout_s * 1000);
     listening place = {0};

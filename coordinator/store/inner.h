@@ -49,7 +49,7 @@ typedef enum store_sql { STORE_STATEMENTS(STORE_SQL_AS_ID) STORE_SQL_COUNT } sto
 
 /* Readers hold locks for moments, pause and resume for one fsync. */
 enum { STORE_BUSY_MS = 5000 };
-/* 16 MB of log, of 4 kB pages: about 4,000 commits. */
+/* 4 MB of log, of 4 kB pages: a sweep takes a few milliseconds, in which workers wait. */
 enum { STORE_SWEEP_PAGES = 1000 };
 
 struct store {

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/array.h"
 #include "common/fs.h"
 #include "coordinator/store/inner.h"
+#include "coordinator/store/owner.h"
 
 enum { APPLICATION_ID = 0x4d454e44, SCHEMA_VERSION = 2 };
 
@@ -60,20 +60,10 @@ static int ask_int(store *s, const char *sql, int64_t *value)
 
 /* ---- opening ---- */
 
-/* Network file systems: memory cannot be shared between machines there, which WAL needs unless one process has the database
- * for itself. Numbers from linux/magic.h and the file systems' own headers. */
-static bool on_network(const char *folder)
+/* Memory cannot be shared between machines, which WAL needs unless one process has the database for itself. */
+static bool is_shared(const char *folder)
 {
-    static const uint32_t magic[] = {
-        0x6969,     0xff534d42, 0xfe534d42, 0x517b,     0x5346414f, /* nfs, cifs, smb2, smb, afs */
-        0x0bd00bd0, 0x47504653, 0x19830326, 0x00c36400, 0x01021997, /* lustre, gpfs, beegfs, ceph, 9p */
-        0x61756673, 0xaad7aaea, 0x013111a8, 0x7461636f,             /* aufs, panfs, ibrix, ocfs2 */
-    };
-    struct statfs information;
-    if (statfs(folder, &information)) return false;
-    for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
-        if ((uint32_t)information.f_type == magic[i]) return true;
-    return false;
+    return fs_on_network(folder) || owner_exists(folder);
 }
 
 /* Whose file is it? *fresh: nobody's yet. */
@@ -169,7 +159,7 @@ static status ask_for_wal(store *s)
 
 static status set_up_writing(store *s, const char *run_folder, bool may_make)
 {
-    if (may_make && on_network(run_folder) && run(s, "PRAGMA locking_mode = EXCLUSIVE") != SQLITE_OK)
+    if (may_make && is_shared(run_folder) && run(s, "PRAGMA locking_mode = EXCLUSIVE") != SQLITE_OK)
         return store_fail(s, sqlite3_errcode(s->db), "lock it");
     bool fresh;
     TRY(check_identity(s, &fresh));

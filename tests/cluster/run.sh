@@ -9,7 +9,7 @@
 programs=$(cd "$1" && pwd) || exit 2
 here=$(cd "$(dirname "$0")" && pwd)
 shift
-[ $# -gt 0 ] || set -- runs kills delivery input network machines keep preempt trainers confirm prune bucket
+[ $# -gt 0 ] || set -- runs kills delivery input network machines shared keep preempt trainers confirm prune bucket
 # A short path: sockets lie below it.
 folder=$(mktemp -d /tmp/mcXXXXXX) || exit 2
 themes=
