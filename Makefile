@@ -263,7 +263,8 @@ check-all: deps-all
 	@$(MAKE) --no-print-directory $(JOBS) CC=clang BUILD=$(BUILD)/clang all test-programs
 	@$(MAKE) --no-print-directory $(JOBS) SANITIZE=thread programs test-programs
 	@$(MAKE) --no-print-directory check-all-now
-THREADED_TESTS = worker/data/loader_test proto/trainer_test worker/spool_test coordinator/dashboard/http_test coordinator/dashboard/hostile_test
+THREADED_TESTS = worker/data/loader_test proto/trainer_test worker/spool_test worker/backend/cpu/collective_test coordinator/report/reporter_test \
+    coordinator/store/owner_test coordinator/dashboard/http_test coordinator/dashboard/hostile_test
 check-all-now:
 	@tests/run.sh $(UNIT_TESTS:$(BUILD)/%=$(BUILD)/clang/%) $(THREADED_TESTS:%=$(BUILD)/thread/tests/%) \
 	    'tests/cluster/run.sh $(BUILD)/thread' 'tests/cluster/long.sh $(BUILD)' 'tests/demo/run.sh $(BUILD)' \

@@ -83,10 +83,8 @@ static bool has_come(const counter *c, uint32_t calls)
 
 static status await(team *g, counter *c)
 {
-    for (int i = 0; i < LOOKS; i++) {
+    for (int i = 0; i < LOOKS; i++)
         if (has_come(c, g->calls)) return OK;
-        atomic_thread_fence(memory_order_seq_cst);
-    }
     while (!has_come(c, g->calls)) {
         if (g->aborted) return FAIL(ERR_DEVICE, "another rank of this training is gone");
         uint32_t seen = atomic_load(&c->arrived);
