@@ -177,5 +177,7 @@ status server_transfers_follow(server *s);
 int64_t server_transfers_deadline(const server *s);
 /* Is anything coming, or about to? */
 bool server_transfers_busy(const server *s);
+/* Has anything come whole that is still to be put in its place? */
+bool server_transfers_settling(const server *s);
 
 #endif

@@ -25,6 +25,8 @@ static const int64_t gap_ms = 1000;
 static const int handshake_ms = 5000, backlog = 1024, idle_s = 60, between_s = 15, probes = 4, stuck_ms = 30000;
 /* How long workers have at the end: to hear that the run is over, to hand over what they have. */
 static const int64_t farewell_ms = 5000, grace_ms = 30000, interrupt_ms = 6000;
+/* How long a file that has come may take to be checked and synced then. */
+static const int64_t settle_ms = 10000;
 /* And a bucket, to take what is new: at the end of a run, and when a signal has come. */
 static const int64_t share_ms = 60000, share_hurry_ms = 10000;
 
@@ -417,6 +419,17 @@ static status end_workers(server *s, local_workers *workers, server_end end)
     return say_farewell(s, workers, 0, yields ? grace_ms : interrupt_ms, false);
 }
 
+/* What has come whole gets its place, also when its worker has left meanwhile. */
+static status settle_files(server *s)
+{
+    int64_t until = s->now_ms + settle_ms;
+    while (server_transfers_settling(s) && s->now_ms < until) {
+        wait_for_message(s);
+        TRY(turn(s));
+    }
+    return OK;
+}
+
 /* What is new is shared before this process ends, unless the bucket is away for too long. */
 static status finish_sharing(server *s)
 {
@@ -455,6 +468,7 @@ status server_run(server *s, local_workers *workers, server_end *end)
     server_publish(s, true);
     write_reports(s, true);
     TRY(end_workers(s, workers, *end));
+    TRY(settle_files(s));
     if (*end == SERVER_FINISHED) TRY(reporter_complete(s->reporter, ledger_population(s->run->ledger)->count));
     return finish_sharing(s);
 }

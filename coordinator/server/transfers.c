@@ -384,6 +384,14 @@ bool server_transfers_busy(const server *s)
 }
 
 /* A piece that was asked for is no flood. */
+bool server_transfers_settling(const server *s)
+{
+    const struct transfers *f = s->transfers;
+    for (size_t i = 0; i < f->count; i++)
+        if (f->items[i].blob && blob_offset(f->items[i].blob) == f->items[i].bytes) return true;
+    return false;
+}
+
 status server_blob(server *s, session *from, const Mendel__Blob *b, size_t message_bytes)
 {
     struct transfers *f = s->transfers;
