@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "common/array.h"
@@ -120,17 +119,9 @@ static void write_once(reporter *r)
     pthread_cond_broadcast(&r->written);
 }
 
-/* Files can wait, workers should not. */
-static void step_back(void)
-{
-    enum { NICENESS = 10 };
-    setpriority(PRIO_PROCESS, 0, NICENESS); /* on Linux the thread's own */
-}
-
 static void *work(void *state)
 {
     reporter *r = state;
-    step_back();
     pthread_mutex_lock(&r->lock);
     while (!r->ending) {
         if (!r->due && !r->finishing) pthread_cond_wait(&r->told, &r->lock);
