@@ -26,17 +26,9 @@ check() {
 
 # ---- the environment ----
 
-environment=$programs/interop
-python=$environment/bin/python
-# install FILE: the packages it lists, unless they are there.
-install() {
-    mark=$environment/$(cksum <"$1" | tr ' ' -)
-    [ -e "$mark" ] && return
-    "$python" -m pip install --quiet --disable-pip-version-check --requirement "$1" >"$environment/pip.log" 2>&1 && touch "$mark"
-}
-[ -x "$python" ] || python3 -m venv "$environment" >/dev/null 2>&1 || { rm -rf "$environment"; skip python3-venv; }
-install "$here/requirements.txt" || skip "packages of the Python registry: $(tail -n 1 "$environment/pip.log")"
-export PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1
+interop=$here
+. "$here/environment.sh"
+export PYTHONPATH="$here"
 
 # ---- what is looked at: a detector of shapes that finds something ----
 
@@ -91,7 +83,7 @@ show=7 check "pycocotools scores our detections as expected" ask coco.py data/la
 # ---- the reference's own programs ----
 
 [ -n "$reference" ] || skip "the reference's folder, REFERENCE=folder"
-install "$here/requirements-reference.txt" || skip "packages of the Python registry: $(tail -n 1 "$environment/pip.log")"
+need "$here/requirements-reference.txt"
 . "$here/reference.sh"
 
 echo "$passed passed, $failed failed"

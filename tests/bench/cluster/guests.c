@@ -321,15 +321,15 @@ void guests_destroy(guests **g)
     *g = NULL;
 }
 
-/* Results whose time has come. *wait_ms: until the next one, at most what it is. */
-static status do_due(guest *g, int slot)
+static status do_due(guests *all, guest *g, int slot)
 {
     place *at = &g->places[slot];
-    if (at->token.candidate) return deliver(g, at);
     at->due = 0;
-    return ask_for_work(g, slot);
+    TRY(at->token.candidate ? deliver(g, at) : ask_for_work(g, slot));
+    return drain(all, g);
 }
 
+/* Results whose time has come. *wait_ms: until the next one, at most what it is. */
 static status deliver_due(guests *all, int64_t *wait_ms)
 {
     double now = clock_seconds();
@@ -337,10 +337,8 @@ static status deliver_due(guests *all, int64_t *wait_ms)
         for (int slot = 0; slot < all->o.slots; slot++) {
             place *at = &all->items[i].places[slot];
             if (!at->due) continue;
-            if (at->due <= now) {
-                TRY(do_due(&all->items[i], slot));
-                TRY(drain(all, &all->items[i]));
-            } else if (1e3 * (at->due - now) < (double)*wait_ms) *wait_ms = (int64_t)(1e3 * (at->due - now)) + 1;
+            if (at->due <= now) TRY(do_due(all, &all->items[i], slot));
+            else if (1e3 * (at->due - now) < (double)*wait_ms) *wait_ms = (int64_t)(1e3 * (at->due - now)) + 1;
         }
     return OK;
 }
@@ -352,9 +350,7 @@ static status begin(guests *all)
     for (int i = 0; i < all->o.count; i++)
         for (int slot = 0; slot < all->o.slots; slot++) {
             all->items[i].places[slot].due = now + apart * (i * all->o.slots + slot);
-            if (all->o.trial_s > 0) continue;
-            TRY(do_due(&all->items[i], slot));
-            TRY(drain(all, &all->items[i]));
+            if (!(all->o.trial_s > 0)) TRY(do_due(all, &all->items[i], slot));
         }
     return OK;
 }

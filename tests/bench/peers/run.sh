@@ -24,21 +24,11 @@ trap 'rm -rf "$folder"' EXIT
 
 # ---- the environment ----
 
-environment=$programs/interop
-python=${PEERS_PYTHON:-$environment/bin/python}
-# install FILE: the packages it lists, unless they are there.
-install() {
-    mark=$environment/$(cksum <"$1" | tr ' ' -)
-    [ -n "${PEERS_PYTHON:-}" ] || [ -e "$mark" ] && return
-    echo "installing $(tr '\n' ' ' <"$1")"
-    "$python" -m pip install --quiet --disable-pip-version-check --requirement "$1" >"$folder/log" 2>&1 && touch "$mark"
-}
 skip() { echo "skipped: needs $*"; exit 0; }
-[ -x "$python" ] || python3 -m venv "$environment" >"$folder/log" 2>&1 || { rm -rf "$environment"; skip python3-venv; }
 interop=$here/../../interop
-install "$interop/requirements.txt" || skip "packages of the Python registry: $(tail -n 1 "$folder/log")"
-[ -z "$reference" ] || install "$interop/requirements-reference.txt" || skip "packages of the Python registry: $(tail -n 1 "$folder/log")"
-export PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS="$threads"
+. "$interop/environment.sh"
+[ -z "$reference" ] || need "$interop/requirements-reference.txt"
+export OMP_NUM_THREADS="$threads"
 unset MENDEL_LOG
 "$python" -c 'import torch; print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads")' || exit 1
 
