@@ -44,8 +44,7 @@ status run_lock(const char *folder, bool shared, run *r)
     char *path = path_join(folder, "lock"), *finished = path_join(folder, "finished");
     status s = path && finished ? take_lock(path, &r->lock) : FAIL(ERR_MEMORY, "out of memory");
     if (s == ERR_BUSY) s = status_context(s, "another coordinator runs on %s", folder);
-    shared = shared || fs_on_network(folder) || owner_exists(folder);
-    if (s == OK && shared) s = owner_take(folder, &owner_options_default, &r->owner);
+    if (s == OK && (shared || owner_is_needed(folder))) s = owner_take(folder, &owner_options_default, &r->owner);
     r->was_over = s == OK && fs_exists(finished);
     if (r->was_over) s = fs_remove(finished);
     free(path);

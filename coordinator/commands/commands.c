@@ -180,10 +180,7 @@ static status set_paused(const char *folder, bool paused)
     if (opened != OK) return opened == ERR_BUSY && owner_exists(folder) ? leave_wish(folder, paused) : opened;
     status result = store_get_int(s, "paused", 0, &before);
     if (result == OK && (before != 0) != paused) {
-        result = store_set_int(s, "paused", paused);
-        if (result == OK)
-            result = store_add_event(s, clock_wall_ms(), paused ? "pause" : "resume",
-                                     paused ? "a person paused the run" : "a person let the run go on");
+        result = store_set_paused(s, clock_wall_ms(), paused);
         if (result == OK) result = store_commit(s);
     }
     store_close(&s);
@@ -243,34 +240,37 @@ bool command_exists(const char *name)
     return find_command(name) != NULL;
 }
 
-/* The sentence about a store that is busy says whose it is. */
-static status tell_owner(const char *folder, status busy)
+/* Where the store is busy the sentence says whose it is. */
+static status look(const char *folder, looking *l)
 {
-    char *name = owner_name(folder);
+    status s = command_look(folder, l);
+    char *name = s == ERR_BUSY ? owner_name(folder) : NULL;
     if (name)
-        FAIL(busy,
-             "%s is led by %s, which has the store for itself on a file system of several machines: `status` works, "
-             "this when "
+        FAIL(s,
+             "%s is led by %s, which has the store for itself where several machines see it: `status` works, this when "
              "that has ended",
              folder, name);
     free(name);
-    return busy;
+    return s;
+}
+
+static status show_store(const command *c, const char *folder, const command_options *o, text *out, bool *good)
+{
+    looking l;
+    status s = look(folder, &l);
+    if (s == OK) s = c->show(&l, o, out, good);
+    command_look_away(&l);
+    return s;
 }
 
 static status show(const command *c, const char *folder, const command_options *o, bool *good)
 {
-    looking l = {0};
     text out = {0};
     status s = c->show == run_status ? read_shared_status(folder, &out) : ERR_NOT_FOUND;
-    if (s == ERR_NOT_FOUND) {
-        s = command_look(folder, &l);
-        if (s == ERR_BUSY) s = tell_owner(folder, s);
-        if (s == OK) s = c->show(&l, o, &out, good);
-    }
+    if (s == ERR_NOT_FOUND) s = show_store(c, folder, o, &out, good);
     if (s == OK) s = text_status(&out);
     if (s == OK) s = print(&out);
     text_free(&out);
-    command_look_away(&l);
     return s;
 }
 

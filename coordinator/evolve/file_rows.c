@@ -146,13 +146,23 @@ static status set_newest(file_rows *f, size_t arrival)
     return row_make(f->p, arrival, true, &f->saved);
 }
 
+/* Members of our own from `first` on, and the last of them. */
+static size_t count_own(const population *p, size_t first, size_t *last)
+{
+    size_t own = 0;
+    for (size_t i = first; i < p->count; i++)
+        if (p->members[i].candidate >= 0) {
+            *last = i;
+            own++;
+        }
+    return own;
+}
+
 /* Members after two or more of our own: but for the last of ours they come as they are saved, and so does what was the newest. */
 static status take_more(file_rows *f)
 {
-    size_t newest = f->p->count;
-    while (newest-- > f->taken && f->p->members[newest].candidate < 0) continue;
-    bool renewed = newest + 1 > f->taken;
-    if (renewed) {
+    size_t newest = SIZE_MAX, own = count_own(f->p, f->taken, &newest);
+    if (own) {
         file_row *row = f->saved;
         row_free(f->newest);
         f->newest = f->saved = NULL;
@@ -160,24 +170,12 @@ static status take_more(file_rows *f)
     }
     for (size_t i = f->taken; i < f->p->count; i++) {
         file_row *row = NULL;
-        f->own += f->p->members[i].candidate >= 0;
-        if (renewed && i == newest) continue;
+        if (i == newest) continue;
         TRY(row_make(f->p, i, true, &row));
         TRY(insert(f, row));
     }
-    return renewed ? set_newest(f, newest) : OK;
-}
-
-/* Members of our own, and the last of them. */
-static size_t count_own(const population *p, size_t *last)
-{
-    size_t own = 0;
-    for (size_t i = 0; i < p->count; i++)
-        if (p->members[i].candidate >= 0) {
-            *last = i;
-            own++;
-        }
-    return own;
+    f->own += own;
+    return own ? set_newest(f, newest) : OK;
 }
 
 static int by_line(const void *left, const void *right)
@@ -207,7 +205,7 @@ static status take_all(file_rows *f)
 {
     size_t newest = SIZE_MAX;
     clear(f);
-    f->own = count_own(f->p, &newest);
+    f->own = count_own(f->p, 0, &newest);
     TRY(array_room(&f->rows, &f->room, f->p->count));
     for (size_t i = 0; i < f->p->count; i++) {
         if (i == newest) continue;

@@ -70,8 +70,8 @@ static void draw_best_mark(const canvas *c, double x, double y)
 static void hide_covered(plot *q, const frame *f)
 {
     enum { CROWD = 5000, SPOT = 2, ACROSS = PANEL_WIDTH / SPOT, UP = PANEL_HEIGHT / SPOT };
-    bool taken[UP][ACROSS] = {{false}};
     if (q->p->count < CROWD) return;
+    bool taken[UP][ACROSS] = {{false}};
     for (size_t i = q->p->count; i-- > 0;) {
         int x = (int)(frame_x(f, q->values[i]) - f->x) / SPOT, y = (int)(frame_y(f, q->fitness[i]) - f->y) / SPOT;
         bool inside = x >= 0 && x < ACROSS && y >= 0 && y < UP;

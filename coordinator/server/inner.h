@@ -1,4 +1,4 @@
-/* inner.h - the server's memory, for server.c and the files whose names begin so. */
+/* inner.h - the server's memory, for server.c and the files of this folder that answer for it. */
 #ifndef COORDINATOR_SERVER_INNER_H
 #define COORDINATOR_SERVER_INNER_H
 
@@ -91,8 +91,8 @@ void server_renew_held(server *s, const session *of, const Mendel__Heartbeat *h)
 
 /* Is this process still the one that leads the run? Before anything is decided. ERR_REFUSED: nothing may be written any more. */
 status server_lead(server *s);
-/* What others may see and wish of the run, since the store is this process's alone. After a commit. */
-status server_show_shared(server *s);
+/* Write what others may see of the run, since the store is this process's alone, if it is time to. After a commit. */
+void server_show_shared(server *s);
 /* Nobody keeps RUN/status up to date any more. */
 void server_forget_shared(server *s);
 /* What RUN/wish says, as `pause` and `resume` leave it there. Before the commit. */

@@ -364,7 +364,7 @@ static status turn(server *s)
     send_replies(s); /* after the commit: what is answered is on the disk */
     if (SEEDED(ack_before_commit)) TRY(store_commit(s->run->store));
     TRY(try_disk(s));
-    TRY(server_show_shared(s));
+    server_show_shared(s);
     server_publish(s, false);
     write_reports(s, false);
     server_show(s);

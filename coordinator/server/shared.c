@@ -18,19 +18,19 @@ status server_lead(server *s)
     return s->run->owner ? owner_renew(s->run->owner, s->now_ms) : OK;
 }
 
-status server_show_shared(server *s)
+void server_show_shared(server *s)
 {
-    if (!s->run->owner || !s->o.describe || s->now_ms < s->describe_ms) return OK;
+    if (!s->run->owner || !s->o.describe || s->now_ms < s->describe_ms) return;
     text words = {0};
     int64_t begun = clock_ms();
     char *path = path_join(s->run->folder, "status");
     status result = path ? s->o.describe(s->run, &words) : FAIL(ERR_MEMORY, "out of memory");
-    if (result == OK && fs_write(path, words.bytes, words.length) != OK) log_warning("%s", status_message());
+    if (result == OK) result = fs_write(path, words.bytes, words.length);
+    if (result != OK) log_warning("%s", status_message());
     free(path);
     text_free(&words);
     int64_t rest = REST * (clock_ms() - begun);
     s->describe_ms = s->now_ms + (rest > describe_every_ms ? rest : describe_every_ms);
-    return result;
 }
 
 void server_forget_shared(server *s)
@@ -49,11 +49,7 @@ status server_hear_wish(server *s, bool paused)
     status result = path ? OK : FAIL(ERR_MEMORY, "out of memory");
     if (result == OK && fs_exists(path) && fs_read(path, WISH_MOST, &words, &count) == OK) {
         bool wished = !strcmp(words, "pause");
-        if (wished == paused) result = fs_remove(path);
-        else result = store_set_int(s->run->store, "paused", wished);
-        if (result == OK && wished != paused)
-            result = store_add_event(s->run->store, s->wall_ms, words,
-                                     wished ? "a person paused the run" : "a person let the run go on");
+        result = wished == paused ? fs_remove(path) : store_set_paused(s->run->store, s->wall_ms, wished);
     }
     free(words);
     free(path);

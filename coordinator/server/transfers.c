@@ -41,6 +41,12 @@ struct transfers {
     bool sweep; /* a checkpoint may have become needless */
 };
 
+/* Has all of it come? It may still have to be checked. */
+static bool is_whole(const transfer *t)
+{
+    return t->blob && blob_offset(t->blob) == t->bytes;
+}
+
 static status say(server *s, const session *to, envelope_kind kind, void *body)
 {
     return server_reply(s, &to->to, &to->id, kind, body);
@@ -336,9 +342,8 @@ static status follow(server *s, size_t at)
     transfer *t = &s->transfers->items[at];
     const session *of = fleet_find(&s->fleet, &t->session);
     status found = t->blob ? blob_finished(t->blob) : ERR_TIMEOUT;
-    bool complete = t->blob && blob_offset(t->blob) == t->bytes;
     if (found != ERR_TIMEOUT) return settle(s, at, found);
-    if (complete) return OK;
+    if (is_whole(t)) return OK;
     if (is_pointless(s, t)) return end_transfer(s, at, MENDEL__FILE_FATE__FILE_LEFT);
     int64_t patience_ms = t->checkpoint ? checkpoint_patience_ms : weights_patience_ms;
     if (!of || (t->blob && s->now_ms - t->heard_ms >= patience_ms)) {
@@ -371,8 +376,7 @@ int64_t server_transfers_deadline(const server *s)
     int64_t at = INT64_MAX;
     for (size_t i = 0; i < f->count; i++) {
         const transfer *t = &f->items[i];
-        bool complete = t->blob && blob_offset(t->blob) == t->bytes;
-        int64_t due = complete ? s->now_ms + look_again_ms : t->blob ? t->asked_ms + ask_again_ms : INT64_MAX;
+        int64_t due = is_whole(t) ? s->now_ms + look_again_ms : t->blob ? t->asked_ms + ask_again_ms : INT64_MAX;
         if (due < at) at = due;
     }
     return f->sweep && at > s->now_ms + look_again_ms ? s->now_ms + look_again_ms : at;
@@ -383,15 +387,15 @@ bool server_transfers_busy(const server *s)
     return s->transfers->count > 0;
 }
 
-/* A piece that was asked for is no flood. */
 bool server_transfers_settling(const server *s)
 {
     const struct transfers *f = s->transfers;
     for (size_t i = 0; i < f->count; i++)
-        if (f->items[i].blob && blob_offset(f->items[i].blob) == f->items[i].bytes) return true;
+        if (is_whole(&f->items[i])) return true;
     return false;
 }
 
+/* A piece that was asked for is no flood. */
 status server_blob(server *s, session *from, const Mendel__Blob *b, size_t message_bytes)
 {
     struct transfers *f = s->transfers;

@@ -60,12 +60,6 @@ static int ask_int(store *s, const char *sql, int64_t *value)
 
 /* ---- opening ---- */
 
-/* Memory cannot be shared between machines, which WAL needs unless one process has the database for itself. */
-static bool is_shared(const char *folder)
-{
-    return fs_on_network(folder) || owner_exists(folder);
-}
-
 /* Whose file is it? *fresh: nobody's yet. */
 static status check_identity(store *s, bool *fresh)
 {
@@ -159,7 +153,8 @@ static status ask_for_wal(store *s)
 
 static status set_up_writing(store *s, const char *run_folder, bool may_make)
 {
-    if (may_make && is_shared(run_folder) && run(s, "PRAGMA locking_mode = EXCLUSIVE") != SQLITE_OK)
+    /* Memory cannot be shared between machines, which WAL needs unless one process has the database for itself. */
+    if (may_make && owner_is_needed(run_folder) && run(s, "PRAGMA locking_mode = EXCLUSIVE") != SQLITE_OK)
         return store_fail(s, sqlite3_errcode(s->db), "lock it");
     bool fresh;
     TRY(check_identity(s, &fresh));

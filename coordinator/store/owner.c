@@ -72,6 +72,11 @@ bool owner_exists(const char *folder)
     return find_last(folder, &number) == OK && number;
 }
 
+bool owner_is_needed(const char *folder)
+{
+    return fs_on_network(folder) || owner_exists(folder);
+}
+
 char *owner_name(const char *folder)
 {
     char *words = read_last(folder);

@@ -32,6 +32,8 @@ void owner_leave(owner **o);
 
 /* Is there a file of an owner, alive or not? */
 bool owner_exists(const char *folder);
+/* Do several machines see this folder: is it recognised as such, or was a coordinator told so that has left its file? */
+bool owner_is_needed(const char *folder);
 /* Who was said to lead, "process 12 on node3"; NULL: nobody, or that cannot be read. The caller frees. */
 char *owner_name(const char *folder);
 

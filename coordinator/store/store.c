@@ -227,3 +227,10 @@ status store_add_event(store *s, int64_t wall_ms, const char *kind, const char *
     if (bound == SQLITE_OK) bound = sqlite3_bind_text(add, 3, words, -1, SQLITE_STATIC);
     return store_step(s, add, bound, "write an event");
 }
+
+status store_set_paused(store *s, int64_t wall_ms, bool paused)
+{
+    TRY(store_set_int(s, "paused", paused));
+    return store_add_event(s, wall_ms, paused ? "pause" : "resume",
+                           paused ? "a person paused the run" : "a person let the run go on");
+}

@@ -147,5 +147,7 @@ status store_each_look(store *s, status (*visit)(void *state, int64_t candidate,
 
 /* `kind` is one word ("start", "worker", "pause"), `words` one sentence. */
 status store_add_event(store *s, int64_t wall_ms, const char *kind, const char *words);
+/* A person's wish: the setting "paused", and the event that tells of it. */
+status store_set_paused(store *s, int64_t wall_ms, bool paused);
 
 #endif
